@@ -1,0 +1,308 @@
+//! What the journal holds: one thing that was meant, done, seen or asked.
+//!
+//! Events are append-only and never rewritten; fields may be added with a serde default, never removed
+//! or given another meaning (old journals replay through new code).
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fault::Fault,
+    id::{Identity, SessionId},
+    money::Money,
+    phase::{Cause, Phase, Stage},
+    resource::{Action, Effect, ResourceKey},
+    size::TaskSize,
+    spec::Network,
+    task::{TaskFacts, TaskLoss},
+    time::{Span, Timestamp},
+};
+
+/// What an operator (or program) asked of a session; made durable, then acted on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// End it now.
+    End {
+        /// Why, in the asker's words.
+        reason: String,
+    },
+    /// Stop its tasks and keep the rest.
+    Stop {
+        /// Why, in the asker's words.
+        reason: String,
+    },
+    /// Run its task again after a stop.
+    Resume,
+    /// A sign of use (heartbeat).
+    Touch {
+        /// Who or what.
+        by: String,
+    },
+    /// Move a soft limit within its hard one.
+    Extend(Extension),
+}
+
+/// Which limit, and by how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "limit", rename_all = "snake_case")]
+pub enum Extension {
+    /// More time before the lifetime limit. A fixed end time and the cron window are hard: nothing moves them.
+    Lifetime {
+        /// How much more.
+        by: Span,
+    },
+    /// More money.
+    Budget {
+        /// How much more.
+        by: Money,
+    },
+    /// Not idle before then, counted from now.
+    Idle {
+        /// For how long.
+        by: Span,
+    },
+}
+
+/// Which limit of a session (in warnings, forecasts and metrics).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKind {
+    /// Idle timeout.
+    Idle,
+    /// Money.
+    Budget,
+    /// Lifetime.
+    Lifetime,
+    /// Fixed end time.
+    EndTime,
+    /// Cron window.
+    Hours,
+    /// Start grace (never healthy).
+    StartGrace,
+    /// Credentials.
+    Credentials,
+    /// End of the time a stopped session is kept.
+    Keep,
+}
+
+impl LimitKind {
+    /// For people and metric labels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            LimitKind::Idle => "idle",
+            LimitKind::Budget => "budget",
+            LimitKind::Lifetime => "lifetime",
+            LimitKind::EndTime => "end_time",
+            LimitKind::Hours => "hours",
+            LimitKind::StartGrace => "start_grace",
+            LimitKind::Credentials => "credentials",
+            LimitKind::Keep => "keep",
+        }
+    }
+}
+
+/// Something that stands in the way of an end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocker {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// Its name.
+    pub name: String,
+    /// What keeps it, in a person's words.
+    pub why: String,
+    /// What it costs per hour while it stays.
+    pub cost_per_hour: Money,
+}
+
+/// One journalled fact about one session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The session was accepted.
+    Opened {
+        /// Its policy's name.
+        name: String,
+        /// Who it belongs to.
+        owner: String,
+        /// The whole policy as it stood, so that a restart needs no file.
+        policy: serde_json::Value,
+        /// The worst-case overshoot stated before the start.
+        overshoot: Money,
+    },
+    /// A reload changed the policy of a live session.
+    PolicyChanged {
+        /// The whole new policy.
+        policy: serde_json::Value,
+    },
+    /// Who we are.
+    Identified {
+        /// The identity.
+        identity: Identity,
+    },
+    /// Where tasks will run.
+    Surveyed {
+        /// The network.
+        network: Network,
+    },
+    /// A phase began.
+    Entered {
+        /// The phase.
+        phase: Phase,
+        /// Why, for people.
+        because: String,
+    },
+    /// An effect is about to be asked of the cloud.
+    Intended {
+        /// On what.
+        key: ResourceKey,
+        /// What.
+        action: Action,
+        /// The resource's name (or a task's clientToken).
+        name: String,
+        /// What it will be billed by (tasks).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<TaskSize>,
+    },
+    /// The effect's outcome is known.
+    Done {
+        /// On what.
+        key: ResourceKey,
+        /// What was meant.
+        action: Action,
+        /// What it did.
+        effect: Effect,
+        /// ARN, id or pinned URI, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
+    /// The effect failed; it may be tried again.
+    Failed {
+        /// On what; absent for questions (identity, network).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<ResourceKey>,
+        /// What was meant.
+        action: Action,
+        /// How.
+        fault: Fault,
+    },
+    /// A fresh read proved that it is not there.
+    Vanished {
+        /// What.
+        key: ResourceKey,
+    },
+    /// AWS says something new of a task (also how tasks that we did not know are taken into the record).
+    TaskSeen {
+        /// Which.
+        key: ResourceKey,
+        /// What it says.
+        facts: TaskFacts,
+        /// What it is billed by.
+        size: TaskSize,
+    },
+    /// A task was lost without our doing.
+    TaskLost {
+        /// Which.
+        key: ResourceKey,
+        /// Why.
+        loss: TaskLoss,
+        /// AWS's own words.
+        detail: String,
+    },
+    /// Another task will be run in place of a lost or unhealthy one.
+    Restarting {
+        /// How many restarts this makes.
+        restart: u32,
+        /// Why.
+        because: String,
+    },
+    /// Health changed.
+    Health {
+        /// Whether it is healthy now.
+        healthy: bool,
+        /// What the probe said.
+        detail: String,
+    },
+    /// The address was announced.
+    Announced {
+        /// `http://IP:5000`.
+        url: String,
+    },
+    /// A sign of use. Journalled sparsely: at most once in a while.
+    Active {
+        /// When it was.
+        last: Timestamp,
+        /// From which source.
+        source: String,
+        /// What it was.
+        what: String,
+    },
+    /// Somebody asked for something.
+    Requested {
+        /// What.
+        request: Request,
+    },
+    /// The session shall end.
+    Ending {
+        /// Why.
+        cause: Cause,
+        /// The figures behind it, for people.
+        detail: String,
+        /// How far.
+        stage: Stage,
+    },
+    /// A stopped session goes on.
+    Resumed,
+    /// A warning went out.
+    Warned {
+        /// Of which limit.
+        limit: LimitKind,
+        /// How long before it.
+        lead: Span,
+        /// When the limit will be reached.
+        at: Timestamp,
+    },
+    /// A verification pass of fresh reads after teardown.
+    Verified {
+        /// What was still there, by name; empty for a clean pass.
+        left: Vec<ResourceKey>,
+    },
+    /// A fresh read found a thing of ours that was believed gone: it must be removed (again).
+    Reappeared {
+        /// What.
+        key: ResourceKey,
+        /// ARN or id it was seen under.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
+    /// Something blocks the end.
+    Blocked {
+        /// What.
+        blockers: Vec<Blocker>,
+    },
+    /// labguard's own metered use of AWS: published metrics.
+    Metered {
+        /// PutMetricData calls since the last such event.
+        put_metric_calls: u64,
+        /// Custom-metric hours since the last such event.
+        metric_hours: u64,
+    },
+    /// The session is over; the receipt, as JSON.
+    Closed {
+        /// The closing account.
+        receipt: serde_json::Value,
+    },
+}
+
+/// An event with its place in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Place in the whole journal, from 1, without holes for a session's replay order.
+    pub seq: u64,
+    /// Which session.
+    pub session: SessionId,
+    /// When it was journalled.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+}

@@ -1,0 +1,112 @@
+//! What went wrong in the cloud, classified once.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The class chooses what happens next (aws-facts §11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultClass {
+    /// The thing is not there. For a removal: done.
+    NotFound,
+    /// Too many calls; later.
+    Throttled,
+    /// No right to do it.
+    Denied,
+    /// It exists and is not ours, or the same token with other parameters.
+    Conflict,
+    /// Something else must go (or come) first; later.
+    Dependency,
+    /// An account limit.
+    Quota,
+    /// The zone has no room now; another subnet, later.
+    Capacity,
+    /// The service or the network failed; later.
+    Transient,
+    /// The request is wrong and will stay wrong.
+    Rejected,
+    /// The credentials are expired or invalid.
+    Expired,
+}
+
+impl FaultClass {
+    /// Every class.
+    pub const ALL: [FaultClass; 10] = [
+        FaultClass::NotFound,
+        FaultClass::Throttled,
+        FaultClass::Denied,
+        FaultClass::Conflict,
+        FaultClass::Dependency,
+        FaultClass::Quota,
+        FaultClass::Capacity,
+        FaultClass::Transient,
+        FaultClass::Rejected,
+        FaultClass::Expired,
+    ];
+
+    /// As written in metrics labels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            FaultClass::NotFound => "not_found",
+            FaultClass::Throttled => "throttled",
+            FaultClass::Denied => "denied",
+            FaultClass::Conflict => "conflict",
+            FaultClass::Dependency => "dependency",
+            FaultClass::Quota => "quota",
+            FaultClass::Capacity => "capacity",
+            FaultClass::Transient => "transient",
+            FaultClass::Rejected => "rejected",
+            FaultClass::Expired => "expired",
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        match self {
+            FaultClass::Throttled | FaultClass::Dependency | FaultClass::Capacity | FaultClass::Transient => true,
+            FaultClass::NotFound
+            | FaultClass::Denied
+            | FaultClass::Conflict
+            | FaultClass::Quota
+            | FaultClass::Rejected
+            | FaultClass::Expired => false,
+        }
+    }
+}
+
+/// One refused or failed call. AWS's own code, message and request id are always kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What it means.
+    pub class: FaultClass,
+    /// `ecs:RunTask` and the like.
+    pub operation: String,
+    /// AWS's error code, or our own for failures before an answer (`Timeout`, `Connection`).
+    pub code: String,
+    /// AWS's message, unchanged.
+    pub message: String,
+    /// AWS's request id, when an answer came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// What a person can do about it, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} answered {}: {}", self.operation, self.code, self.message)?;
+        if let Some(id) = &self.request_id {
+            write!(f, " (request {id})")?;
+        }
+        if let Some(advice) = &self.advice {
+            write!(f, "; {advice}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Fault {}

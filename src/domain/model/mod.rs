@@ -1,0 +1,35 @@
+//! The words of ARCHITECTURE.md §2 as types. Layer 1: imports nothing of ours.
+//!
+//! Pure: no I/O, no async, no clock, no logging. Everything here is a value that can be journalled.
+
+pub mod event;
+pub mod fault;
+pub mod id;
+pub mod money;
+pub mod observation;
+pub mod observed;
+pub mod phase;
+pub mod plan;
+pub mod receipt;
+pub mod record;
+pub mod resource;
+pub mod size;
+pub mod spec;
+pub mod task;
+pub mod time;
+
+pub use event::{Blocker, Entry, Event, Extension, LimitKind, Request};
+pub use fault::{Fault, FaultClass};
+pub use id::{Identity, OWNER_TAG, SANDBOX_ACCOUNT, SESSION_TAG, SessionId};
+pub use money::Money;
+pub use observation::{ActivityReading, CredentialReading, HealthReading, Observation, Sighting, Want};
+pub use observed::Observed;
+pub use phase::{Cause, Phase, Stage};
+pub use plan::{Limit, Outlook, Plan, Step, Watch};
+pub use receipt::{CostLine, Estimate, Receipt, ReceiptResource};
+pub use record::{Desired, Ending, Extensions, LastActivity, Record};
+pub use resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind};
+pub use size::{Arch, IllegalSize, TaskSize};
+pub use spec::{ImageSource, Ingress, Network, Removal, Spec, Subnet, TaskDefinitionSpec, TaskSpec};
+pub use task::{TaskFacts, TaskLoss, TaskStatus};
+pub use time::{Span, Timestamp};

@@ -1,0 +1,106 @@
+//! What fresh looks at the world brought, for one decision.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{observed::Observed, resource::ResourceKey, task::TaskFacts, time::Timestamp};
+
+/// What a fresh read showed of one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// ARN, id or URI.
+    pub id: String,
+    /// Whether it bears this session's tag.
+    pub ours: bool,
+    /// What keeps it from being removed, by name (interfaces on a security group, tasks in a cluster).
+    pub held_by: Vec<String>,
+    /// Tasks: what AWS says of it.
+    pub task: Option<TaskFacts>,
+}
+
+/// One thing worth looking at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Want {
+    /// One resource.
+    Resource(ResourceKey),
+    /// Every task of this session in its cluster, known to us or not.
+    Tasks,
+}
+
+/// What the probes make of the present task.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HealthReading {
+    /// Which task the reading is of; a reading of another task counts as none.
+    pub task: Option<ResourceKey>,
+    /// Good answers in a row.
+    pub good: u32,
+    /// Bad answers (or none) in a row.
+    pub bad: u32,
+    /// When the last probe answered or failed.
+    pub at: Option<Timestamp>,
+    /// When the last good answer came.
+    pub last_good: Option<Timestamp>,
+    /// What the last probe said, for people.
+    pub detail: String,
+    /// How long the last probe took, in microseconds.
+    pub latency_us: u64,
+}
+
+/// What the activity sources say together.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ActivityReading {
+    /// No source could be asked, or none answered sense: not idle, but it holds no limit off.
+    #[default]
+    Unknown,
+    /// Used at that time.
+    Active {
+        /// When.
+        last: Timestamp,
+        /// From which source.
+        source: String,
+        /// What it was.
+        what: String,
+    },
+    /// No use seen since then (the source has been watched without a gap since).
+    Quiet {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// What is known of the credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CredentialReading {
+    /// When they expire, where it is known or given.
+    pub expires_at: Option<Timestamp>,
+    /// Whether AWS last answered that they are expired or invalid.
+    pub refused: bool,
+}
+
+/// What one turn of the loop sees.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Observation {
+    /// Fresh reads; what is not in here was not looked at.
+    pub sightings: BTreeMap<ResourceKey, Observed<Sighting>>,
+    /// Every task of this session that its cluster lists, live or recently stopped.
+    pub tasks: Observed<Vec<TaskFacts>>,
+    /// When `tasks` or the current task's sighting was last read, in this or an earlier turn.
+    pub tasks_seen_at: Option<Timestamp>,
+    /// Probes.
+    pub health: HealthReading,
+    /// Activity.
+    pub activity: ActivityReading,
+    /// Credentials.
+    pub credentials: CredentialReading,
+    /// Whether the daemon is shutting down.
+    pub draining: bool,
+}
+
+impl Observation {
+    /// What was seen of one resource; unknown when not looked at.
+    #[must_use]
+    pub fn of(&self, key: ResourceKey) -> &Observed<Sighting> {
+        self.sightings.get(&key).unwrap_or(&Observed::Unknown)
+    }
+}

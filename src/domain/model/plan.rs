@@ -1,0 +1,122 @@
+//! What to do next, as data.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    event::{Event, LimitKind},
+    money::Money,
+    phase::Cause,
+    resource::ResourceKey,
+    spec::{Removal, Spec},
+    time::{Span, Timestamp},
+};
+
+/// One effect on the cloud. The steps of a plan do not depend on each other and run side by side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// Ask who we are.
+    Identify,
+    /// Find the network to run in.
+    Survey {
+        /// A given VPC, else the default one.
+        vpc: Option<String>,
+        /// Given subnets, else those of the VPC.
+        subnets: Vec<String>,
+    },
+    /// Make it, or find that it is there.
+    Ensure {
+        /// Which.
+        key: ResourceKey,
+        /// What it shall be.
+        spec: Spec,
+        /// Whether one that was there before may be used (and is then left standing).
+        adopt: bool,
+    },
+    /// Stop a task; it is proven stopped by later looks.
+    StopTask {
+        /// Which.
+        key: ResourceKey,
+        /// How to find it.
+        removal: Removal,
+    },
+    /// Take it away, after checking that it is ours.
+    Remove {
+        /// Which.
+        key: ResourceKey,
+        /// How to find it.
+        removal: Removal,
+    },
+}
+
+impl Step {
+    /// Which resource it is about, if any.
+    #[must_use]
+    pub const fn key(&self) -> Option<ResourceKey> {
+        match self {
+            Step::Identify | Step::Survey { .. } => None,
+            Step::Ensure { key, .. } | Step::StopTask { key, .. } | Step::Remove { key, .. } => Some(*key),
+        }
+    }
+
+    /// Whether it makes something: needs a durable intent first, always.
+    #[must_use]
+    pub const fn creates(&self) -> bool {
+        matches!(self, Step::Ensure { .. })
+    }
+}
+
+/// What probes and activity sources should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Which task.
+    pub task: ResourceKey,
+    /// Its public address, without port.
+    pub ip: String,
+}
+
+/// One limit, and when it will be reached if nothing changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// Which.
+    pub kind: LimitKind,
+    /// What will end the session then.
+    pub cause: Cause,
+    /// When, if nothing changes.
+    pub at: Timestamp,
+    /// The rule and its figures, for people: `idle for 12m of 20m`.
+    pub why: String,
+    /// What would move it: `a request to the application, or labguard touch`.
+    pub moved_by: String,
+}
+
+/// What lies ahead of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Outlook {
+    /// Every limit that is set, soonest first.
+    pub limits: Vec<Limit>,
+    /// Spend so far.
+    pub spend: Money,
+    /// Spend per hour now.
+    pub rate: Money,
+    /// What teardown will still cost.
+    pub teardown_cost: Money,
+    /// The budget with its extensions.
+    pub budget: Money,
+    /// How long it has been idle, where that is known.
+    pub idle: Option<Span>,
+}
+
+/// What to do next. Notes are journalled first, then the steps run.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// To be journalled, in order, in one append.
+    pub notes: Vec<Event>,
+    /// To be done, side by side.
+    pub steps: Vec<Step>,
+    /// What to watch while nothing else happens.
+    pub watch: Option<Watch>,
+    /// When to look again even if nothing wakes us.
+    pub wake_at: Option<Timestamp>,
+    /// For status.
+    pub outlook: Outlook,
+}

@@ -1,0 +1,253 @@
+//! The resources a session makes, and what the journal knows of each.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    fault::{Fault, FaultClass},
+    size::TaskSize,
+    task::TaskFacts,
+    time::Timestamp,
+};
+
+/// What kinds of thing a session makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceKind {
+    /// ECR repository.
+    Repository,
+    /// The image in it, pinned by digest.
+    Image,
+    /// CloudWatch Logs group.
+    LogGroup,
+    /// IAM role that ECS uses to pull the image and write logs.
+    ExecutionRole,
+    /// ECS cluster.
+    Cluster,
+    /// EC2 security group.
+    SecurityGroup,
+    /// ECS task definition revision.
+    TaskDefinition,
+    /// ECS service (service mode only).
+    Service,
+    /// ECS task.
+    Task,
+}
+
+impl ResourceKind {
+    /// Every kind.
+    pub const ALL: [ResourceKind; 9] = [
+        ResourceKind::Repository,
+        ResourceKind::Image,
+        ResourceKind::LogGroup,
+        ResourceKind::ExecutionRole,
+        ResourceKind::Cluster,
+        ResourceKind::SecurityGroup,
+        ResourceKind::TaskDefinition,
+        ResourceKind::Service,
+        ResourceKind::Task,
+    ];
+
+    /// For people.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            ResourceKind::Repository => "repository",
+            ResourceKind::Image => "image",
+            ResourceKind::LogGroup => "log group",
+            ResourceKind::ExecutionRole => "execution role",
+            ResourceKind::Cluster => "cluster",
+            ResourceKind::SecurityGroup => "security group",
+            ResourceKind::TaskDefinition => "task definition",
+            ResourceKind::Service => "service",
+            ResourceKind::Task => "task",
+        }
+    }
+}
+
+impl fmt::Display for ResourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.describe())
+    }
+}
+
+/// Which resource of a session: its kind, and a number where there can be several (tasks: 1, 2, …).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceKey {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// 1 for everything of which a session has one.
+    pub number: u32,
+}
+
+impl ResourceKey {
+    /// The only one of its kind.
+    #[must_use]
+    pub const fn only(kind: ResourceKind) -> Self {
+        Self { kind, number: 1 }
+    }
+
+    /// The n-th task.
+    #[must_use]
+    pub const fn task(number: u32) -> Self {
+        Self { kind: ResourceKind::Task, number }
+    }
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == ResourceKind::Task {
+            f.pad(&format!("task {}", self.number))
+        } else {
+            f.pad(self.kind.describe())
+        }
+    }
+}
+
+/// As a map key in JSON: `task/2`, `cluster/1`.
+impl From<ResourceKey> for String {
+    fn from(key: ResourceKey) -> String {
+        let kind = serde_json::to_value(key.kind).ok();
+        format!("{}/{}", kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default(), key.number)
+    }
+}
+
+impl TryFrom<String> for ResourceKey {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("expected kind/number, found {text:?}");
+        let (kind, number) = text.split_once('/').ok_or_else(wrong)?;
+        let kind = serde_json::from_value(kind.into()).map_err(|_| wrong())?;
+        Ok(Self { kind, number: number.parse().map_err(|_| wrong())? })
+    }
+}
+
+impl Serialize for ResourceKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from(*self))
+    }
+}
+
+impl<'de> Deserialize<'de> for ResourceKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What was meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Make it, or find that it is there already.
+    Create,
+    /// Stop it (tasks): it may be seen for a while yet.
+    Stop,
+    /// Take it away, or find that it is gone already.
+    Remove,
+}
+
+/// What an effect did. Every step can be run twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// We made it now.
+    Created,
+    /// It was there, made by an earlier try of this same session.
+    AlreadyThere,
+    /// It was there before, belongs to somebody else, and the policy lets us use it: never removed.
+    Adopted,
+    /// A stop was asked for and accepted.
+    StopRequested,
+    /// We removed it now.
+    Removed,
+    /// It was gone.
+    AlreadyGone,
+    /// Removal is asked for; the service finishes it by itself and it costs nothing (task definitions; aws-facts §1.10).
+    RemovalRequested,
+    /// A thing of that name is there but it is not ours: left alone.
+    NotOurs,
+}
+
+/// Where one resource is in its life, as the journal knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Life {
+    /// A create was journalled and its outcome is not known: it may exist.
+    Intended,
+    /// It exists.
+    Live,
+    /// A removal was journalled and is not proven.
+    Leaving,
+    /// Gone, by proof.
+    Gone,
+    /// Never came to be, by proof or by a refusal.
+    Never,
+}
+
+impl Life {
+    /// Whether it may exist in the cloud.
+    #[must_use]
+    pub const fn may_exist(self) -> bool {
+        match self {
+            Life::Intended | Life::Live | Life::Leaving => true,
+            Life::Gone | Life::Never => false,
+        }
+    }
+}
+
+/// One resource in the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Its own name (cluster name, repository name, role name, family, …; a task's clientToken).
+    pub name: String,
+    /// ARN, group id, or image URI pinned by digest; once known.
+    pub id: Option<String>,
+    /// Where it is in its life.
+    pub life: Life,
+    /// False for what was there before and is only used.
+    pub ours: bool,
+    /// When it was first intended.
+    pub intended_at: Timestamp,
+    /// When its present action was last asked of the cloud.
+    #[serde(default)]
+    pub asked_at: Option<Timestamp>,
+    /// When we learnt that it exists.
+    pub live_at: Option<Timestamp>,
+    /// When its removal or stop was first asked for.
+    pub leaving_at: Option<Timestamp>,
+    /// When it was proven gone.
+    pub gone_at: Option<Timestamp>,
+    /// Tasks: what AWS last said of it.
+    pub task: Option<TaskFacts>,
+    /// Tasks: what it is billed by.
+    pub size: Option<TaskSize>,
+    /// Failed tries of the present action in a row.
+    pub failures: u32,
+    /// The last failure of the present action.
+    pub last_fault: Option<(Timestamp, Fault)>,
+}
+
+impl Resource {
+    /// Whether its creation was asked for once only and that very call was refused for good: then nothing of it
+    /// exists, and no read is needed to prove it (the right to read may be what is missing, too).
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        let asked_once = self.asked_at.is_none_or(|asked| asked == self.intended_at);
+        let refusal = self.last_fault.as_ref().is_some_and(|(_, fault)| {
+            let creating = matches!(
+                fault.operation.as_str(),
+                "ecr:CreateRepository"
+                    | "logs:CreateLogGroup"
+                    | "iam:CreateRole"
+                    | "ecs:CreateCluster"
+                    | "ec2:CreateSecurityGroup"
+                    | "ecs:RegisterTaskDefinition"
+                    | "ecs:CreateService"
+                    | "ecs:RunTask"
+            );
+            creating && matches!(fault.class, FaultClass::Denied | FaultClass::Rejected | FaultClass::Quota)
+        });
+        self.live_at.is_none() && asked_once && refusal && matches!(self.life, Life::Intended | Life::Never)
+    }
+}

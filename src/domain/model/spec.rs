@@ -1,0 +1,181 @@
+//! What a resource shall be, as data: everything an executor needs and no choice left open.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    size::{Arch, TaskSize},
+    time::Span,
+};
+
+/// A port of the task, open to some sources.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingress {
+    /// TCP port.
+    pub port: u16,
+    /// IPv4 or IPv6 CIDR blocks (`0.0.0.0/0` is anywhere).
+    pub sources: Vec<String>,
+}
+
+/// Where the image comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum ImageSource {
+    /// Already in a registry: `HOST/REPOSITORY:TAG` or `…@sha256:…`. Pinned to a digest at deploy.
+    Registry {
+        /// The image reference.
+        uri: String,
+    },
+    /// Assembled by labguard from a local executable and pushed into the session's repository.
+    Executable {
+        /// Path on this machine.
+        path: String,
+        /// Arguments after the executable.
+        args: Vec<String>,
+    },
+}
+
+/// What to make or find.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Spec {
+    /// ECR repository.
+    Repository {
+        /// Name.
+        name: String,
+    },
+    /// The image, in `repository` when it is ours to push; resolved to a digest in any case.
+    Image {
+        /// Repository to push into; absent for [`ImageSource::Registry`].
+        repository: Option<String>,
+        /// Tag for the pushed image.
+        tag: String,
+        /// Where it comes from.
+        source: ImageSource,
+        /// Which platform the task needs.
+        arch: Arch,
+        /// TCP ports to expose in the image's configuration.
+        ports: Vec<u16>,
+    },
+    /// CloudWatch Logs group.
+    LogGroup {
+        /// Name.
+        name: String,
+        /// Retention in days, one of the values CloudWatch Logs allows.
+        retention_days: u32,
+    },
+    /// IAM execution role with the managed ECS policy.
+    ExecutionRole {
+        /// Name.
+        name: String,
+    },
+    /// ECS cluster with Container Insights explicitly off.
+    Cluster {
+        /// Name.
+        name: String,
+        /// Whether the Spot capacity provider must be attached.
+        spot: bool,
+    },
+    /// Security group.
+    SecurityGroup {
+        /// Name.
+        name: String,
+        /// VPC id.
+        vpc: String,
+        /// What is open.
+        ingress: Vec<Ingress>,
+    },
+    /// ECS task definition.
+    TaskDefinition(TaskDefinitionSpec),
+    /// One ECS task.
+    Task(TaskSpec),
+    /// ECS service.
+    Service {
+        /// Name.
+        name: String,
+        /// How many tasks.
+        desired: u32,
+        /// How each is run; its token is the service's clientToken.
+        task: TaskSpec,
+    },
+}
+
+/// A task definition: awsvpc, Fargate, image pinned by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDefinitionSpec {
+    /// Family name.
+    pub family: String,
+    /// CPU, memory, storage, architecture.
+    pub size: TaskSize,
+    /// Image reference with its digest.
+    pub image: String,
+    /// Container name.
+    pub container: String,
+    /// Ports of the container.
+    pub ports: Vec<u16>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+    /// Replaces the image's command, where not empty.
+    pub command: Vec<String>,
+    /// Execution role ARN.
+    pub execution_role: Option<String>,
+    /// Task role ARN.
+    pub task_role: Option<String>,
+    /// Log group name, with the region it is in.
+    pub log_group: Option<String>,
+    /// Time between SIGTERM and SIGKILL: 2 to 120 s (aws-facts §1.6).
+    pub stop_timeout: Span,
+}
+
+/// How a task is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// Cluster name.
+    pub cluster: String,
+    /// Task definition ARN or `family:revision`.
+    pub task_definition: String,
+    /// Subnet ids, the preferred one first.
+    pub subnets: Vec<String>,
+    /// Security group ids.
+    pub security_groups: Vec<String>,
+    /// Stable clientToken (at most 64 characters; aws-facts §1.4).
+    pub token: String,
+    /// Fargate Spot.
+    pub spot: bool,
+    /// Whether it gets a public address.
+    pub public_ip: bool,
+    /// CPU, memory, storage, architecture: what it will be billed by.
+    pub size: TaskSize,
+}
+
+/// What to take away. The executor checks the tag on a fresh read before it deletes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// Its name.
+    pub name: String,
+    /// ARN or id, where known.
+    pub id: Option<String>,
+    /// The cluster it lives in (tasks, services).
+    pub cluster: Option<String>,
+    /// The VPC it lives in (security groups of which only the name is known).
+    pub vpc: Option<String>,
+    /// For people, shown as ECS's `stoppedReason` (tasks): `labguard: idle timeout`.
+    pub reason: String,
+}
+
+/// The network that tasks run in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// VPC id.
+    pub vpc: String,
+    /// Usable subnets, with a spread of zones.
+    pub subnets: Vec<Subnet>,
+}
+
+/// A usable subnet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    /// `subnet-…`.
+    pub id: String,
+    /// Zone name, such as `us-east-1a`.
+    pub zone: String,
+}
