@@ -1,0 +1,174 @@
+//! Every limit of a session: when it will be reached, why, and what would move it.
+//!
+//! Guarantees: extensions are clamped to the hard limits here, whatever was asked; a fixed end time and the
+//! cron window are moved by nothing; limits are levels, so one that passed unseen has passed all the same.
+
+use crate::domain::model::{Cause, Limit, LimitKind, Money, Phase, Record, Span, Stage, Timestamp};
+use crate::domain::policy::{Policy, ShutdownPolicy};
+
+use super::{
+    idleness,
+    lifecycle::stopped_since,
+    turn::{Turn, serving},
+};
+
+/// A limit with how far it goes.
+pub(super) struct Due {
+    pub limit: Limit,
+    pub stage: Stage,
+    /// Whether it may be acted on once its time has come (an idle time that is not certain may not).
+    pub certain: bool,
+}
+
+/// The budget with its extensions, inside the hard one.
+pub(super) fn budget(record: &Record, policy: &Policy) -> Money {
+    let most = policy.limits.max_budget.max(policy.limits.budget);
+    (policy.limits.budget + record.extensions.budget).min(most)
+}
+
+/// Where the lifetime ends, extensions included, inside the hard one.
+fn lifetime(record: &Record, policy: &Policy) -> Span {
+    let most = policy.limits.max_lifetime.max(policy.limits.lifetime);
+    (policy.limits.lifetime + record.extensions.lifetime).min(most)
+}
+
+/// Every limit that is set and applies now, soonest first.
+pub(super) fn all(turn: &Turn<'_>) -> Vec<Due> {
+    if turn.record.is_closed() || turn.ending_stage() == Some(Stage::Teardown) {
+        return Vec::new();
+    }
+    let mut dues: Vec<Due> = [idle(turn), spend(turn), hours(turn), start_grace(turn), credentials(turn), keep(turn)]
+        .into_iter()
+        .flatten()
+        .collect();
+    dues.push(life(turn));
+    dues.extend(end_time(turn));
+    dues.sort_by_key(|due| (due.limit.at, std::cmp::Reverse(due.limit.cause)));
+    dues
+}
+
+fn due(kind: LimitKind, cause: Cause, at: Timestamp, stage: Stage, why: String, moved_by: &str) -> Due {
+    Due { limit: Limit { kind, cause, at, why, moved_by: moved_by.to_owned() }, stage, certain: true }
+}
+
+fn idle(turn: &Turn<'_>) -> Option<Due> {
+    let timeout = turn.policy().limits.idle_timeout?;
+    let idle = idleness::idle(turn)?;
+    let at = (idle.since + timeout).max(turn.record.extensions.idle_until.unwrap_or_default());
+    let used = turn.record.last_activity.as_ref();
+    let last = used.map_or_else(|| "never used".to_owned(), |last| format!("last use: {}", last.what));
+    let doubt = if idle.certain { "" } else { "; use cannot be read now, so it is not taken for idle" };
+    let why = format!("idle since {} with {timeout} allowed ({last}){doubt}", idle.since);
+    let moved_by = "a request to the application, `labguard touch`, or `labguard extend --idle`";
+    let stage = turn.policy().end.on_idle;
+    Some(Due { certain: idle.certain, ..due(LimitKind::Idle, Cause::Idle, at, stage, why, moved_by) })
+}
+
+fn spend(turn: &Turn<'_>) -> Option<Due> {
+    let (spend, teardown, rate) = turn.committed();
+    let budget = budget(&turn.record, turn.policy());
+    let left = budget.less(spend + teardown);
+    let at = if left == Money::ZERO && (spend + teardown) >= budget {
+        turn.now
+    } else {
+        turn.now + time_to_spend(left, rate)?
+    };
+    let why = format!("spent {spend} of {budget}, and ending will cost {teardown}");
+    let moved_by = "`labguard extend --budget`, up to the policy's max_budget";
+    Some(due(LimitKind::Budget, Cause::Budget, at, Stage::Teardown, why, moved_by))
+}
+
+/// How long an amount lasts; none when nothing is being spent.
+fn time_to_spend(left: Money, rate: Money) -> Option<Span> {
+    let (left, rate) = (u128::try_from(left.nanos()).ok()?, u128::try_from(rate.nanos()).ok()?);
+    let millis = left.saturating_mul(3_600_000).checked_div(rate)?;
+    Some(Span::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+}
+
+fn life(turn: &Turn<'_>) -> Due {
+    let allowed = lifetime(&turn.record, turn.policy());
+    let at = turn.record.opened_at + allowed;
+    let why = format!("opened {} with a lifetime of {allowed}", turn.record.opened_at);
+    let moved_by = if allowed < turn.policy().limits.max_lifetime {
+        "`labguard extend --lifetime`, up to the policy's max_lifetime"
+    } else {
+        "nothing: this is the policy's hard limit"
+    };
+    due(LimitKind::Lifetime, Cause::Lifetime, at, Stage::Teardown, why, moved_by)
+}
+
+fn end_time(turn: &Turn<'_>) -> Option<Due> {
+    let at = turn.policy().limits.ends_at?;
+    let why = format!("its policy ends it at {at}");
+    Some(due(LimitKind::EndTime, Cause::EndTime, at, Stage::Teardown, why, "nothing: a fixed end time is fixed"))
+}
+
+fn hours(turn: &Turn<'_>) -> Option<Due> {
+    let hours = turn.policy().limits.hours.as_ref()?;
+    let begun = turn.record.opened_at.max(turn.record.resumed_at.unwrap_or_default());
+    let at = hours.first_close_after(begun).ok()?;
+    let why = format!("its hours close by \"{}\" ({})", hours.end_cron, hours.zone);
+    let stage = turn.policy().end.on_hours;
+    Some(due(LimitKind::Hours, Cause::HoursClosed, at, stage, why, "nothing: the window is the policy's"))
+}
+
+/// From when the start grace of the serving task counts.
+pub(super) fn grace_from(record: &Record, policy: &Policy) -> Option<Timestamp> {
+    let (_, task) = serving(record, policy)?;
+    let started = task.task.as_ref()?.started_at?;
+    Some(started.max(record.restarted_at.filter(|_| super::turn::is_service(policy)).unwrap_or_default()))
+}
+
+fn start_grace(turn: &Turn<'_>) -> Option<Due> {
+    if turn.record.phase != Phase::Starting || turn.record.first_healthy_at.is_some() {
+        return None;
+    }
+    let grace = turn.policy().health.start_grace;
+    let from = grace_from(&turn.record, turn.policy())?;
+    let why = format!("its task started {from} and has {grace} to answer its health check");
+    let moved_by = "a good answer on its health port";
+    let due = due(LimitKind::StartGrace, Cause::NeverHealthy, from + grace, Stage::Teardown, why, moved_by);
+    // The health rule itself ends it, once it has looked at this turn's probes.
+    Some(Due { certain: false, ..due })
+}
+
+fn credentials(turn: &Turn<'_>) -> Option<Due> {
+    let told = turn.policy().end.credentials_expire_at;
+    let expiry = turn.seen.credentials.expires_at.into_iter().chain(told).min()?;
+    let margin = turn.policy().end.credentials_margin;
+    let why = format!("the credentials expire {expiry}; afterwards nothing could be removed");
+    let moved_by = "fresh credentials";
+    Some(due(LimitKind::Credentials, Cause::CredentialsExpiring, expiry - margin, Stage::Teardown, why, moved_by))
+}
+
+fn keep(turn: &Turn<'_>) -> Option<Due> {
+    let ending = turn.record.ending.as_ref().filter(|ending| ending.stage == Stage::Stop)?;
+    let keep = turn.policy().end.keep_stopped;
+    let at = stopped_since(&turn.record) + keep;
+    let why = format!("stopped {} and kept for {keep}", ending.at);
+    Some(due(LimitKind::Keep, ending.cause, at, Stage::Teardown, why, "`labguard resume`"))
+}
+
+/// Ends what has reached a limit, or was told to end. Of several causes the worst is given, with the furthest stage.
+pub(super) fn enforce(turn: &mut Turn<'_>) {
+    let mut ends: Vec<(Cause, String, Stage)> = all(turn)
+        .into_iter()
+        .filter(|due| due.certain && due.limit.at <= turn.now)
+        .map(|due| (due.limit.cause, due.limit.why, due.stage))
+        .collect();
+    if let Some(reason) = &turn.record.desired.end {
+        ends.push((Cause::Operator, reason.clone(), Stage::Teardown));
+    }
+    if let Some(reason) = &turn.record.desired.stop {
+        ends.push((Cause::Operator, reason.clone(), Stage::Stop));
+    }
+    if turn.seen.draining && turn.policy().end.on_shutdown == ShutdownPolicy::Teardown {
+        let detail = "the daemon is shutting down and the policy ends sessions then".to_owned();
+        ends.push((Cause::DaemonShutdown, detail, Stage::Teardown));
+    }
+    let stage = ends.iter().map(|(_, _, stage)| *stage).max();
+    let worst = ends.into_iter().max_by_key(|(cause, _, _)| *cause);
+    if let (Some((cause, detail, _)), Some(stage)) = (worst, stage) {
+        turn.end(cause, detail, stage);
+    }
+}

@@ -1,0 +1,57 @@
+//! What to do next: `decide(record, observation, rules, now) -> Plan`, pure.
+//!
+//! Level-triggered and total: it looks at what is, never at what happened, and never fails or panics.
+//! Guarantees: the same inputs give the same plan; once a plan's notes are applied, the same observation
+//! at the same instant yields no further notes; nothing is made once a session is ending; nothing is ever
+//! removed that the record does not call ours. Never: I/O, a clock, logging.
+//!
+//! The caller applies the notes, journals an intent before each step, and does not repeat a step for a
+//! resource while an earlier one for it is still under way.
+
+mod deploy_order;
+mod health;
+mod idleness;
+pub mod invariants;
+mod lifecycle;
+mod limits;
+mod outlook;
+mod stuck;
+mod taking_in;
+mod teardown_order;
+mod turn;
+mod verify;
+mod wants;
+mod warnings;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod world;
+
+pub use wants::wants;
+
+use super::{meter::RateCard, policy::Policy};
+use crate::domain::model::{Observation, Plan, Record, Timestamp};
+
+/// What a decision is made by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The session's policy.
+    pub policy: &'a Policy,
+    /// The prices of its region.
+    pub card: &'a RateCard,
+}
+
+/// What to do next with one session.
+#[must_use]
+pub fn decide(record: &Record, observation: &Observation, rules: Rules<'_>, now: Timestamp) -> Plan {
+    let mut turn = turn::Turn::new(record, observation, rules, now);
+    if !record.is_closed() {
+        lifecycle::run(&mut turn);
+    }
+    outlook::finish(turn)
+}

@@ -1,0 +1,57 @@
+//! What lies ahead: every limit with its time, what it costs, what to watch, and when to look again.
+
+use crate::domain::model::{Limit, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
+
+use super::{
+    idleness, limits,
+    turn::{Turn, serving},
+    wants::{BLOCKED, FAST, SLOW, pace},
+};
+
+/// Nothing is ever due sooner than this again.
+const SOONEST: Span = Span::from_millis(100);
+
+/// Completes a turn into a plan.
+pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
+    let (spend, rate, teardown_cost) = {
+        let (spend, teardown, rate) = turn.committed();
+        (spend, rate, teardown)
+    };
+    let dues = limits::all(&turn);
+    let limits: Vec<Limit> = dues.into_iter().map(|due| due.limit).collect();
+    let idle = idleness::idle(&turn).filter(|idle| idle.certain).map(|idle| turn.now.since(idle.since));
+    let outlook =
+        Outlook { spend, rate, teardown_cost, budget: limits::budget(&turn.record, turn.policy()), idle, limits };
+    let wake_at = wake(&mut turn, &outlook);
+    let watch = watch(&turn);
+    Plan { notes: turn.notes, steps: turn.steps, watch, wake_at, outlook }
+}
+
+/// The serving task, once it has an address.
+fn watch(turn: &Turn<'_>) -> Option<Watch> {
+    if turn.record.ending.is_some() || turn.record.is_closed() {
+        return None;
+    }
+    let (task, resource) = serving(&turn.record, turn.policy())?;
+    let facts = resource.task.as_ref().filter(|facts| facts.status == TaskStatus::Running && facts.wanted)?;
+    Some(Watch { task, ip: facts.public_ip.clone()? })
+}
+
+/// The earliest instant at which anything becomes due.
+fn wake(turn: &mut Turn<'_>, outlook: &Outlook) -> Option<Timestamp> {
+    if turn.record.is_closed() {
+        return None;
+    }
+    let now = turn.now;
+    turn.due.extend(outlook.limits.iter().map(|limit| limit.at).filter(|at| *at > now));
+    let policy = turn.policy();
+    if let Some(pace) = pace(&turn.record, policy) {
+        let last = turn.seen.tasks_seen_at.filter(|seen| *seen <= now);
+        turn.due.push(last.map_or(now, |last| last + pace));
+    }
+    if turn.ending_stage() == Some(Stage::Teardown) && turn.record.ours_left().next().is_none() {
+        turn.due.push(now + if turn.record.phase == Phase::Stuck { BLOCKED } else { FAST });
+    }
+    let earliest = turn.due.iter().min().copied().unwrap_or(now + SLOW);
+    Some(earliest.max(now + SOONEST))
+}

@@ -1,0 +1,248 @@
+//! Tables: one rule each, seen from outside.
+
+use super::{
+    Rules, decide, invariants,
+    invariants::Severity,
+    wants,
+    world::{World, at, fault, opened, policy},
+};
+use crate::domain::{
+    meter::{self, RateCard},
+    model::{
+        Action, ActivityReading, Cause, CredentialReading, Event, FaultClass, LimitKind, Money, Observation, Phase,
+        Plan, Record, ResourceKey, ResourceKind, Span, Stage, Step, Timestamp, Want,
+    },
+    policy::{Hours, Policy, ShutdownPolicy},
+};
+
+fn look(record: &Record, policy: &Policy, seen: &Observation, now: Timestamp) -> Plan {
+    decide(record, seen, Rules { policy, card: &RateCard::us_east_1() }, now)
+}
+
+fn ended(plan: &Plan) -> Option<(Cause, Stage)> {
+    plan.notes.iter().find_map(|note| match note {
+        Event::Ending { cause, stage, .. } => Some((*cause, *stage)),
+        _ => None,
+    })
+}
+
+/// A running session, and the instant it is at.
+fn running(policy: &Policy) -> (Record, Timestamp) {
+    let mut world = World::new(policy.clone(), 1);
+    world.run_until(1000, |record| record.phase == Phase::Running);
+    (world.record, world.now)
+}
+
+#[test]
+fn the_first_turn_asks_who_and_where_side_by_side() {
+    let policy = policy();
+    let plan = look(&opened(&policy), &policy, &Observation::default(), at(0));
+    assert!(matches!(plan.steps[..], [Step::Identify, Step::Survey { .. }]), "{:?}", plan.steps);
+    assert!(matches!(plan.notes[..], [Event::Entered { phase: Phase::Provisioning, .. }]));
+}
+
+#[test]
+fn everything_without_needs_is_made_side_by_side() {
+    let policy = policy();
+    let mut world = World::new(policy.clone(), 1);
+    world.turn();
+    let plan = look(&world.record, &policy, &Observation::default(), world.now);
+    let kinds: Vec<_> = plan.steps.iter().filter_map(Step::key).map(|key| key.kind).collect();
+    use ResourceKind::{Cluster, ExecutionRole, LogGroup, Repository, SecurityGroup};
+    assert_eq!(kinds, [LogGroup, ExecutionRole, Cluster, SecurityGroup, Repository]);
+}
+
+#[test]
+fn each_limit_ends_a_running_session_at_its_time() {
+    let minute = Span::from_mins(1);
+    let quiet = |since| Observation { activity: ActivityReading::Quiet { since }, ..Observation::default() };
+    type Case = (&'static str, fn(&mut Policy), Span, Cause, Stage);
+    let cases: [Case; 5] = [
+        ("idle", |_| {}, Span::from_mins(10), Cause::Idle, Stage::Teardown),
+        ("idle, staged", |policy| policy.end.on_idle = Stage::Stop, Span::from_mins(10), Cause::Idle, Stage::Stop),
+        (
+            "end time",
+            |policy| policy.limits.ends_at = Some(at(300)),
+            Span::from_mins(5),
+            Cause::EndTime,
+            Stage::Teardown,
+        ),
+        (
+            "credentials",
+            |policy| policy.end.credentials_expire_at = Some(at(600)),
+            Span::from_mins(5),
+            Cause::CredentialsExpiring,
+            Stage::Teardown,
+        ),
+        (
+            "lifetime",
+            |policy| policy.limits.lifetime = Span::from_mins(4),
+            Span::from_mins(4),
+            Cause::Lifetime,
+            Stage::Teardown,
+        ),
+    ];
+    for (name, change, after, cause, stage) in cases {
+        let mut policy = policy();
+        change(&mut policy);
+        let (record, now) = running(&policy);
+        let seen = quiet(now);
+        let plan = look(&record, &policy, &seen, at(0) + after - Span::from_secs(1));
+        assert_eq!(ended(&plan), None, "{name}: a second early");
+        let limit = plan.outlook.limits.first().unwrap();
+        assert_eq!(limit.cause, cause, "{name} is what is told to come next");
+        assert_eq!(ended(&look(&record, &policy, &seen, limit.at)), Some((cause, stage)), "{name}: at its time");
+        assert!(limit.at.since(at(0) + after) <= minute, "{name}");
+    }
+}
+
+#[test]
+fn a_cron_window_missed_while_nobody_looked_has_closed_all_the_same() {
+    let mut policy = policy();
+    policy.limits.hours = Some(Hours { end_cron: "0 18 * * *".into(), zone: "Europe/Berlin".into() });
+    policy.end.on_hours = Stage::Stop;
+    policy.limits.lifetime = Span::from_mins(100_000);
+    policy.limits.max_lifetime = policy.limits.lifetime;
+    policy.limits.budget = Money::from_nanos(1_000_000_000_000);
+    let (record, now) = running(&policy);
+    let unknown = Observation::default();
+    let hours = |plan: &Plan| plan.outlook.limits.iter().find(|limit| limit.kind == LimitKind::Hours).unwrap().at;
+    let close = hours(&look(&record, &policy, &unknown, now));
+    let long_after = close + Span::from_mins(600);
+    assert_eq!(ended(&look(&record, &policy, &unknown, long_after)), Some((Cause::HoursClosed, Stage::Stop)));
+}
+
+#[test]
+fn of_several_causes_the_worst_is_given_with_the_furthest_stage() {
+    let mut policy = policy();
+    policy.end.on_idle = Stage::Stop;
+    policy.limits.ends_at = Some(at(60));
+    policy.end.on_shutdown = ShutdownPolicy::Teardown;
+    let (record, now) = running(&policy);
+    let seen = Observation { draining: true, ..Observation::default() };
+    let plan = look(&record, &policy, &seen, now + Span::from_mins(30));
+    assert_eq!(ended(&plan), Some((Cause::EndTime, Stage::Teardown)));
+}
+
+#[test]
+fn unknown_is_not_idle_and_holds_off_no_hard_limit() {
+    let policy = policy();
+    let (record, _) = running(&policy);
+    let unknown = Observation::default();
+    assert_eq!(
+        ended(&look(&record, &policy, &unknown, at(30 * 60))),
+        None,
+        "idle time-out long over, but use is unknown"
+    );
+    assert_eq!(ended(&look(&record, &policy, &unknown, at(60 * 60))), Some((Cause::Lifetime, Stage::Teardown)));
+}
+
+#[test]
+fn a_known_expiry_of_the_credentials_ends_it_in_time_and_refused_ones_alone_do_not() {
+    let policy = policy();
+    let (record, now) = running(&policy);
+    let with = |expires_at, refused| Observation {
+        credentials: CredentialReading { expires_at, refused },
+        ..Observation::default()
+    };
+    let soon = Some(now + Span::from_mins(4));
+    assert_eq!(
+        ended(&look(&record, &policy, &with(soon, false), now)),
+        Some((Cause::CredentialsExpiring, Stage::Teardown))
+    );
+    assert_eq!(ended(&look(&record, &policy, &with(None, true), now)), None);
+}
+
+#[test]
+fn capacity_rotates_the_subnets_and_is_given_up_after_ten_tries() {
+    let policy = policy();
+    let mut world = World::new(policy.clone(), 1);
+    world.run_until(100, |record| record.resources.contains_key(&ResourceKey::task(1)));
+    let mut record = world.record;
+    let key = ResourceKey::task(1);
+    if let Some(task) = record.resources.get_mut(&key) {
+        *task = crate::domain::model::Resource {
+            life: crate::domain::model::Life::Intended,
+            id: None,
+            live_at: None,
+            task: None,
+            ..task.clone()
+        };
+    }
+    record.phase = Phase::Provisioning;
+    let mut first = Vec::new();
+    for tries in 0..10 {
+        let now = world.now + Span::from_mins(tries);
+        let plan = look(&record, &policy, &Observation::default(), now);
+        assert_eq!(ended(&plan), None, "try {tries}");
+        for step in &plan.steps {
+            if let Step::Ensure { spec: crate::domain::model::Spec::Task(task), .. } = step {
+                first.push(task.subnets[0].clone());
+            }
+        }
+        record
+            .apply(now, &Event::Failed { key: Some(key), action: Action::Create, fault: fault(FaultClass::Capacity) });
+    }
+    assert_eq!(first.len(), 10);
+    assert_ne!(first[0], first[1], "another zone is tried");
+    let plan = look(&record, &policy, &Observation::default(), world.now + Span::from_mins(10));
+    assert_eq!(ended(&plan), Some((Cause::DeployFailed, Stage::Teardown)));
+}
+
+#[test]
+fn reads_are_fast_in_transitions_slow_while_it_runs_and_complete_at_the_end() {
+    let policy = policy();
+    let (record, now) = running(&policy);
+    let task = vec![Want::Resource(ResourceKey::task(1))];
+    assert_eq!(wants(&record, &policy, Some(now), now + Span::from_secs(30)), vec![]);
+    assert_eq!(wants(&record, &policy, Some(now), now + Span::from_secs(60)), task);
+    assert_eq!(wants(&record, &policy, Some(now + Span::from_mins(600)), now), task, "a clock that stepped back");
+
+    let mut world = World::new(policy.clone(), 1);
+    world.run(100_000);
+    let mut record = world.record;
+    (record.closed_at, record.clean_passes) = (None, 0);
+    let all = wants(&record, &policy, None, now);
+    for kind in
+        [ResourceKind::Cluster, ResourceKind::SecurityGroup, ResourceKind::Repository, ResourceKind::TaskDefinition]
+    {
+        assert!(all.contains(&Want::Resource(ResourceKey::only(kind))), "{kind}");
+    }
+    assert!(all.contains(&Want::Tasks));
+}
+
+#[test]
+fn the_linter_speaks_up_when_a_promise_is_broken() {
+    let policy = policy();
+    let (record, now) = running(&policy);
+    assert_eq!(invariants::lint(&record, &policy, now), vec![]);
+    let errors = |change: fn(&mut Record)| {
+        let mut record = record.clone();
+        change(&mut record);
+        invariants::lint(&record, &policy, now).iter().filter(|finding| finding.severity == Severity::Error).count()
+    };
+    assert!(errors(|record| record.url = None) > 0, "not announced");
+    assert!(errors(|record| record.phase = Phase::TearingDown) > 0, "no ending");
+    assert!(errors(|record| record.closed_at = Some(at(0))) > 0, "closed with things left");
+    assert!(errors(|record| record.restarts = 99) > 0, "too many restarts");
+    assert!(errors(|record| record.opened_at = at(0)) == 0, "nothing changed");
+    let mut poor = policy.clone();
+    (poor.limits.budget, poor.limits.max_budget) = (Money::ZERO, Money::ZERO);
+    let mut late = record.clone();
+    late.overshoot = Money::ZERO;
+    assert!(!invariants::lint(&late, &poor, now + Span::from_mins(10_000)).is_empty(), "over budget and overshoot");
+}
+
+#[test]
+fn the_exercise_costs_what_aws_facts_says_and_the_overshoot_is_stated() {
+    let policy = policy();
+    let estimate = meter::estimate(&policy, &RateCard::us_east_1());
+    assert_eq!(estimate.rate.exact(), "0.0173425 USD");
+    assert_eq!(estimate.forgotten_month.to_string(), "12.6601 USD");
+    // 30 s turn + 30 s stop time-out + 2 min allowance + 1 min minimum = 4 min.
+    assert_eq!(estimate.overshoot, estimate.rate.per_hour_over(Span::from_mins(4)));
+    assert!(estimate.warnings.iter().any(|warning| warning.contains("port 5000 is open to the whole internet")));
+    let order: Vec<_> = estimate.resources.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(order.first(), Some(&ResourceKind::Repository));
+    assert_eq!(order.last(), Some(&ResourceKind::Task));
+}

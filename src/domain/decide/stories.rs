@@ -1,0 +1,219 @@
+//! Whole sessions on the model world, from `up` to receipt.
+
+use super::world::{App, World, at, policy};
+use crate::domain::{
+    meter::ledger,
+    model::{Cause, Event, Extension, Life, LimitKind, Money, Phase, Record, Request, ResourceKind, Span, Stage},
+    policy::RunMode,
+};
+
+const PLENTY: usize = 20_000;
+
+fn cause(world: &World) -> Cause {
+    world.record.ending.as_ref().unwrap().cause
+}
+
+fn finished(mut world: World) -> World {
+    world.run(PLENTY);
+    assert!(world.record.is_closed(), "not closed: {:?} {:?}", world.record.phase, world.kinds());
+    assert_eq!(world.left(), Vec::<String>::new());
+    let total = ledger(&world.record, &world.card, world.now).total;
+    assert!(total <= world.spent_at_most(), "{total} of {}", world.spent_at_most());
+    world
+}
+
+fn running(record: &Record) -> bool {
+    record.phase == Phase::Running
+}
+
+fn ask(world: &mut World, request: Request) {
+    world.journal(Event::Requested { request });
+}
+
+#[test]
+fn a_session_nobody_uses_goes_up_and_away_by_itself() {
+    let world = finished(World::new(policy(), 1));
+    assert_eq!(cause(&world), Cause::Idle);
+    let phases: Vec<Phase> = world
+        .events
+        .iter()
+        .filter_map(|event| if let Event::Entered { phase, .. } = event { Some(*phase) } else { None })
+        .collect();
+    assert_eq!(phases, [Phase::Provisioning, Phase::Starting, Phase::Running, Phase::TearingDown, Phase::Ended]);
+    let warned = |kind: LimitKind| {
+        world.events.iter().filter(|it| matches!(it, Event::Warned { limit, .. } if *limit == kind)).count()
+    };
+    assert_eq!(warned(LimitKind::Idle), 2, "five minutes and one minute before");
+    assert!(world.now.since(at(0)) < Span::from_mins(13), "{}", world.now);
+}
+
+#[test]
+fn use_holds_idleness_off_and_the_lifetime_ends_it() {
+    let mut world = World::new(policy(), 2);
+    world.used_until = at(100_000);
+    assert_eq!(cause(&finished(world)), Cause::Lifetime);
+}
+
+#[test]
+fn an_extension_moves_the_lifetime_and_not_beyond_the_hard_one() {
+    let mut world = World::new(policy(), 3);
+    world.used_until = at(1_000_000);
+    ask(&mut world, Request::Extend(Extension::Lifetime { by: Span::from_mins(10_000) }));
+    let world = finished(world);
+    assert_eq!(cause(&world), Cause::Lifetime);
+    let lived = world.record.ending.as_ref().unwrap().at.since(at(0));
+    assert!(lived >= Span::from_mins(120) && lived < Span::from_mins(121), "{lived}");
+}
+
+#[test]
+fn the_budget_ends_it_before_spend_passes_it() {
+    for seed in 0..20 {
+        let mut tight = policy();
+        tight.limits.budget = Money::from_nanos(5_000_000 + seed as i64 * 100_000);
+        tight.limits.max_budget = tight.limits.budget;
+        let budget = tight.limits.budget;
+        let mut world = World::new(tight, seed);
+        world.used_until = at(100_000);
+        let world = finished(world);
+        assert_eq!(cause(&world), Cause::Budget);
+        let total = ledger(&world.record, &world.card, world.now).total;
+        assert!(total <= budget, "without trouble the drain is inside the budget: {total} of {budget}");
+    }
+}
+
+#[test]
+fn with_failing_calls_and_crashes_spend_stays_within_budget_and_stated_overshoot() {
+    for seed in 0..100 {
+        let mut tight = policy();
+        tight.limits.budget = Money::from_nanos(3_000_000 + seed as i64 * 50_000);
+        tight.limits.max_budget = tight.limits.budget;
+        let mut world = World::new(tight, seed);
+        world.trouble = seed % 12;
+        world.app = if seed % 2 == 0 { App::Fine } else { App::Exits };
+        world.used_until = at(100_000);
+        finished(world);
+    }
+}
+
+#[test]
+fn what_was_refused_at_its_only_asking_is_neither_removed_nor_read() {
+    let mut world = World::new(policy(), 10);
+    world.refused = Some(ResourceKind::ExecutionRole);
+    let world = finished(world);
+    assert_eq!(cause(&world), Cause::DeployFailed);
+    let role = world.record.only(ResourceKind::ExecutionRole).unwrap();
+    assert_eq!((role.life, role.leaving_at), (Life::Never, None));
+    assert!(world.record.ending.as_ref().unwrap().detail.contains("lack the right"));
+}
+
+#[test]
+fn failing_applications_end_with_the_cause_that_fits() {
+    let cases = [
+        (App::NeverAnswers, Cause::NeverHealthy),
+        (App::StopsAnswering, Cause::CrashLoop),
+        (App::Exits, Cause::CrashLoop),
+        (App::CannotBePulled, Cause::DeployFailed),
+    ];
+    for (app, expected) in cases {
+        let mut world = World::new(policy(), 4);
+        world.app = app;
+        world.used_until = at(100_000);
+        let world = finished(world);
+        assert_eq!(cause(&world), expected, "{app:?}: {:?}", world.record.ending);
+        let restarts = if expected == Cause::CrashLoop { 3 } else { 0 };
+        assert_eq!(world.record.restarts, restarts, "{app:?}");
+    }
+}
+
+#[test]
+fn two_stages_stop_keep_resume_and_tear_down() {
+    let mut staged = policy();
+    staged.end.on_idle = Stage::Stop;
+    let mut world = World::new(staged, 5);
+    world.run_until(PLENTY, |record| record.phase == Phase::Stopping && record.current_task().is_none());
+    assert!(world.record.only(ResourceKind::Cluster).unwrap().life.may_exist(), "the rest is kept");
+    ask(&mut world, Request::Resume);
+    world.run_until(PLENTY, running);
+    assert!(running(&world.record));
+    assert_eq!(world.record.tasks().count(), 2);
+    let world = finished(world);
+    assert_eq!(cause(&world), Cause::Idle, "kept long enough, then torn down for what stopped it");
+}
+
+#[test]
+fn an_operator_ends_it_at_any_moment() {
+    for turns in 0..60 {
+        let mut world = World::new(policy(), 6);
+        world.run(turns);
+        ask(&mut world, Request::End { reason: "enough".into() });
+        assert_eq!(cause(&finished(world)), Cause::Operator, "after {turns} turns");
+    }
+}
+
+#[test]
+fn what_belongs_to_somebody_else_is_refused_or_adopted_and_left_standing() {
+    for kind in [ResourceKind::Cluster, ResourceKind::Repository, ResourceKind::SecurityGroup, ResourceKind::LogGroup] {
+        let mut world = World::new(policy(), 7);
+        world.put_foreign(kind);
+        let world = finished(world);
+        assert_eq!((cause(&world), world.foreign_left()), (Cause::DeployFailed, 1), "{kind}");
+
+        let mut adopting = policy();
+        adopting.adopt = vec![kind];
+        let mut world = World::new(adopting, 7);
+        world.put_foreign(kind);
+        let world = finished(world);
+        assert_eq!((cause(&world), world.foreign_left()), (Cause::Idle, 1), "{kind} adopted");
+    }
+}
+
+#[test]
+fn a_refused_removal_is_stuck_by_name_and_goes_on_when_the_right_comes_back() {
+    let mut world = World::new(policy(), 8);
+    world.run_until(PLENTY, running);
+    world.denied_until = Some(world.now + Span::from_mins(90));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    world.run_until(PLENTY, |record| record.phase == Phase::Stuck);
+    assert!(
+        world.record.blockers.iter().any(|blocker| blocker.why.contains("lack the right")),
+        "{:?}",
+        world.record.blockers
+    );
+    let world = finished(world);
+    assert!(world.record.blockers.is_empty());
+}
+
+#[test]
+fn a_service_is_followed_and_taken_away() {
+    let mut service = policy();
+    service.task.run = RunMode::Service { desired: 2 };
+    let world = finished(World::new(service, 9));
+    assert_eq!(cause(&world), Cause::Idle);
+    assert!(world.record.tasks().count() >= 2);
+}
+
+#[test]
+fn every_troubled_session_converges_to_its_end_with_nothing_left() {
+    let seeds = std::env::var("LABGUARD_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(80_u64);
+    for seed in 0..seeds {
+        let mut rules = policy();
+        rules.limits.lifetime = Span::from_mins(15 + seed % 20);
+        if seed % 5 == 0 {
+            rules.task.run = RunMode::Service { desired: 1 + (seed % 2) as u32 };
+        }
+        if seed % 3 == 0 {
+            rules.end.on_idle = Stage::Stop;
+        }
+        let mut world = World::new(rules, seed);
+        world.trouble = seed % 25;
+        world.app = [App::Fine, App::StopsAnswering, App::Exits, App::NeverAnswers][(seed / 7 % 4) as usize];
+        world.used_until = at((seed % 1500) as i64);
+        let end_after = world.dice.below(400) as usize;
+        world.run(end_after);
+        if seed % 4 == 1 {
+            ask(&mut world, Request::End { reason: "enough".into() });
+        }
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finished(world)));
+        assert!(caught.is_ok(), "seed {seed} fails; replay it alone");
+    }
+}

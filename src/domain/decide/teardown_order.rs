@@ -1,0 +1,162 @@
+//! What is taken away, in which order: everything whose dependents are gone, side by side.
+//!
+//! ```text
+//! service ─► tasks ─┬─► cluster · security group · log group · execution role
+//! at once: repository (with its images) · task definition
+//! ```
+//! Guarantees: only what the record calls ours is ever named in a step; a removal is never given up, only
+//! asked more slowly.
+
+use crate::domain::{
+    model::{Event, ImageSource, Life, Removal, Resource, ResourceKey, ResourceKind, Step, TaskStatus},
+    policy::retry,
+};
+
+use super::turn::{Turn, is_condemned, serving};
+
+/// Stops live tasks that do not serve: given up for a restart, or one too many.
+pub(super) fn stop_surplus(turn: &mut Turn<'_>) {
+    if turn.service_mode() {
+        retry_stops(turn);
+        return;
+    }
+    let keep = serving(&turn.record, turn.policy()).map(|(key, _)| key);
+    let surplus: Vec<ResourceKey> = turn
+        .record
+        .tasks()
+        .filter(|(key, task)| Some(*key) != keep && task.ours && task.life.may_exist())
+        .filter(|(_, task)| task.id.is_some() || is_condemned(&turn.record, turn.policy(), task))
+        .map(|(key, _)| key)
+        .collect();
+    for key in surplus {
+        stop_task(turn, key, "replaced");
+    }
+}
+
+fn retry_stops(turn: &mut Turn<'_>) {
+    let leaving: Vec<ResourceKey> =
+        turn.record.tasks().filter(|(_, task)| task.life == Life::Leaving).map(|(key, _)| key).collect();
+    for key in leaving {
+        stop_task(turn, key, "replaced");
+    }
+}
+
+/// Stops compute: the service, then every task.
+pub(super) fn stop_compute(turn: &mut Turn<'_>) {
+    let service = ResourceKey::only(ResourceKind::Service);
+    if may_exist(turn, service) {
+        // It stops its own tasks, and would replace those that we stop.
+        remove(turn, service);
+        return;
+    }
+    let tasks: Vec<ResourceKey> =
+        turn.record.tasks().filter(|(_, task)| task.ours && task.life.may_exist()).map(|(key, _)| key).collect();
+    let reason = reason(turn);
+    for key in tasks {
+        stop_task(turn, key, &reason);
+    }
+}
+
+/// Removes everything of ours, as far as its dependents are gone.
+pub(super) fn everything(turn: &mut Turn<'_>) {
+    refused(turn);
+    stop_compute(turn);
+    with_their_container(turn);
+    for kind in [ResourceKind::TaskDefinition, ResourceKind::Repository, ResourceKind::Image] {
+        remove(turn, ResourceKey::only(kind));
+    }
+    let computing = turn.record.resources.iter().any(|(key, resource)| {
+        matches!(key.kind, ResourceKind::Task | ResourceKind::Service) && resource.ours && resource.life.may_exist()
+    });
+    if computing {
+        return;
+    }
+    for kind in
+        [ResourceKind::Cluster, ResourceKind::SecurityGroup, ResourceKind::LogGroup, ResourceKind::ExecutionRole]
+    {
+        remove(turn, ResourceKey::only(kind));
+    }
+}
+
+/// What AWS refused to make at the first and only try needs no removal.
+fn refused(turn: &mut Turn<'_>) {
+    let never: Vec<ResourceKey> =
+        turn.record.ours_left().filter(|(_, resource)| resource.was_refused()).map(|(key, _)| key).collect();
+    for key in never {
+        turn.note(Event::Vanished { key });
+    }
+}
+
+/// An image goes with its repository; one in somebody else's registry was never ours.
+fn with_their_container(turn: &mut Turn<'_>) {
+    let key = ResourceKey::only(ResourceKind::Image);
+    if !may_exist(turn, key) {
+        return;
+    }
+    let foreign = matches!(turn.policy().image.source, ImageSource::Registry { .. });
+    let repository = turn.record.only(ResourceKind::Repository);
+    if foreign || repository.is_none_or(|repository| repository.ours && !repository.life.may_exist()) {
+        turn.note(Event::Vanished { key });
+    }
+}
+
+fn may_exist(turn: &Turn<'_>, key: ResourceKey) -> bool {
+    turn.record.resources.get(&key).is_some_and(|resource| resource.ours && resource.life.may_exist())
+}
+
+fn reason(turn: &Turn<'_>) -> String {
+    turn.record.ending.as_ref().map_or_else(|| "ended".to_owned(), |ending| ending.cause.describe().to_owned())
+}
+
+fn removal(turn: &Turn<'_>, resource: &Resource, key: ResourceKey, reason: &str) -> Removal {
+    let in_cluster = matches!(key.kind, ResourceKind::Task | ResourceKind::Service);
+    Removal {
+        name: resource.name.clone(),
+        id: resource.id.clone(),
+        cluster: in_cluster.then(|| turn.names().cluster),
+        vpc: turn.record.network.as_ref().map(|network| network.vpc.clone()),
+        reason: format!("labguard: {reason}").chars().take(255).collect(),
+    }
+}
+
+/// Whether the next try of a removal is due; if not, it is remembered.
+fn is_due(turn: &mut Turn<'_>, resource: &Resource) -> bool {
+    let Some((at, fault)) = resource.last_fault.as_ref().filter(|_| resource.life == Life::Leaving) else {
+        return true;
+    };
+    turn.reached(*at + retry::removal_wait(resource.failures, fault.class))
+}
+
+/// Stops a task, unless a stop was accepted already, it is not known where it is, or it waits for its next try.
+pub(super) fn stop_task(turn: &mut Turn<'_>, key: ResourceKey, reason: &str) {
+    let Some(task) = turn.record.resources.get(&key).filter(|task| task.ours && task.life.may_exist()).cloned() else {
+        return;
+    };
+    let accepted = task.life == Life::Leaving
+        && task.task.as_ref().is_some_and(|facts| !facts.wanted || facts.status == TaskStatus::Stopped);
+    // A task of which nothing was ever seen but its ARN: asked once, then looked at before it is asked again.
+    let unseen = task.life == Life::Leaving
+        && task.task.is_none()
+        && task.failures == 0
+        && task.asked_at.is_some_and(|at| !turn.reached(at + crate::domain::model::Span::from_secs(10)));
+    if task.id.is_none() || accepted || unseen || turn.has_step(key) || !is_due(turn, &task) {
+        return;
+    }
+    let removal = removal(turn, &task, key, reason);
+    turn.steps.push(Step::StopTask { key, removal });
+}
+
+/// Removes one resource of ours, unless it waits for its next try.
+fn remove(turn: &mut Turn<'_>, key: ResourceKey) {
+    let Some(resource) = turn.record.resources.get(&key).filter(|it| it.ours && it.life.may_exist()).cloned() else {
+        return;
+    };
+    if key.kind == ResourceKind::Image && may_exist(turn, ResourceKey::only(ResourceKind::Repository)) {
+        return;
+    }
+    if turn.has_step(key) || !is_due(turn, &resource) {
+        return;
+    }
+    let removal = removal(turn, &resource, key, &reason(turn));
+    turn.steps.push(Step::Remove { key, removal });
+}

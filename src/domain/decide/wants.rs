@@ -1,0 +1,111 @@
+//! Which fresh reads a turn needs: many in transitions, few while a probe answers, everything to prove an end.
+
+use crate::domain::{
+    model::{Life, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Stage, TaskFacts, Timestamp, Want},
+    policy::Policy,
+};
+
+use super::{
+    turn::{is_service, serving},
+    verify,
+};
+
+/// Between reads while something is on its way.
+pub(super) const FAST: Span = Span::from_millis(2500);
+
+/// Between reads while the probe answers, or nothing runs.
+pub(super) const SLOW: Span = Span::from_secs(60);
+
+/// Between reads while something blocks the end.
+pub(super) const BLOCKED: Span = Span::from_secs(15);
+
+/// How often tasks are read in the present state; none: not at all.
+pub(super) fn pace(record: &Record, policy: &Policy) -> Option<Span> {
+    if record.is_closed() || !verify::tasks_matter(record) {
+        return None;
+    }
+    let in_transition = record.tasks().any(|(_, task)| matches!(task.life, Life::Intended | Life::Leaving));
+    match record.phase {
+        Phase::Pending | Phase::Ended => None,
+        Phase::Stuck => Some(BLOCKED),
+        _ if in_transition => Some(FAST),
+        Phase::Provisioning => record.tasks().any(|(_, task)| task.life.may_exist()).then_some(FAST),
+        Phase::Starting => {
+            let exists = is_service(policy) || serving(record, policy).is_some();
+            exists.then_some(FAST)
+        }
+        Phase::Running | Phase::Stopping => Some(SLOW),
+        Phase::TearingDown => Some(FAST),
+    }
+}
+
+/// The reads this turn needs. `tasks_seen_at` is when tasks were last read.
+#[must_use]
+pub fn wants(record: &Record, policy: &Policy, tasks_seen_at: Option<Timestamp>, now: Timestamp) -> Vec<Want> {
+    if record.is_closed() {
+        return Vec::new();
+    }
+    let tearing_down = record.ending.as_ref().is_some_and(|ending| ending.stage == Stage::Teardown);
+    if tearing_down && record.ours_left().next().is_none() {
+        return verification(record, now);
+    }
+    let mut wants = task_reads(record, policy, tasks_seen_at, now, tearing_down);
+    if tearing_down {
+        // What holds a group or cluster is worth knowing once its removal is refused.
+        wants.extend(
+            record
+                .ours_left()
+                .filter(|(key, it)| key.kind != ResourceKind::Task && it.failures >= 3)
+                .map(|(key, _)| Want::Resource(key)),
+        );
+    }
+    wants
+}
+
+fn task_reads(
+    record: &Record,
+    policy: &Policy,
+    tasks_seen_at: Option<Timestamp>,
+    now: Timestamp,
+    tearing_down: bool,
+) -> Vec<Want> {
+    let Some(pace) = pace(record, policy) else { return Vec::new() };
+    // A clock that stepped back must not stop the reads.
+    let fresh = tasks_seen_at.is_some_and(|seen| seen <= now && now.since(seen) < pace);
+    if fresh {
+        return Vec::new();
+    }
+    let mut wants = Vec::new();
+    let cluster_refuses = record.only(ResourceKind::Cluster).is_some_and(|cluster| cluster.failures > 0);
+    let unanswered = record.tasks().any(|(_, task)| task.id.is_none() && task.life.may_exist());
+    let adopted = record.only(ResourceKind::Cluster).is_some_and(|cluster| !cluster.ours);
+    let listing = is_service(policy)
+        || unanswered
+        || record.phase == Phase::Stopping
+        || tearing_down && (cluster_refuses || adopted);
+    if listing {
+        wants.push(Want::Tasks);
+    }
+    let worth = |task: &Resource| task.id.is_some() && task.life.may_exist() && !settled(task);
+    wants.extend(record.tasks().filter(|(_, task)| worth(task)).map(|(key, _)| Want::Resource(key)));
+    wants
+}
+
+fn settled(task: &Resource) -> bool {
+    task.task.as_ref().is_some_and(TaskFacts::is_stopped)
+}
+
+/// Everything that was ever ours, unless the next pass is not due yet.
+fn verification(record: &Record, now: Timestamp) -> Vec<Want> {
+    let waiting = record.clean_passes > 0
+        && record.verified_at.is_some_and(|last| last <= now && now.since(last) < verify::BETWEEN_PASSES);
+    if waiting {
+        return Vec::new();
+    }
+    let mut wants: Vec<Want> = verify::to_read(record).into_iter().map(Want::Resource).collect();
+    let cluster = ResourceKey::only(ResourceKind::Cluster);
+    if verify::tasks_matter(record) && record.resources.contains_key(&cluster) {
+        wants.push(Want::Tasks);
+    }
+    wants
+}

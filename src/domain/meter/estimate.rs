@@ -1,0 +1,172 @@
+//! What a session would make and cost, before it is started (`labguard plan`).
+
+use crate::domain::{
+    model::{Estimate, ImageSource, Money, ResourceKind, Span},
+    policy::{Policy, RunMode},
+};
+
+use super::{
+    accrual::{MINIMUM_SECS, drain, metric_lines, task_lines},
+    rate_card::RateCard,
+};
+
+/// From the instant a limit is crossed to the StopTask call, at most: one turn of the loop with its reads,
+/// the SDK's retries included. Part of the stated overshoot.
+pub const TURN_ALLOWANCE: Span = Span::from_secs(30);
+
+/// Hours in a month, as AWS counts them.
+const MONTH_HOURS: i64 = 730;
+
+/// How many tasks run at once.
+const fn tasks(policy: &Policy) -> i64 {
+    match policy.task.run {
+        RunMode::Task => 1,
+        RunMode::Service { desired } => desired as i64,
+    }
+}
+
+/// PutMetricData calls in an hour.
+fn calls_per_hour(policy: &Policy) -> u64 {
+    if policy.metrics.cloudwatch.is_empty() {
+        return 0;
+    }
+    3_600_000_u64.div_ceil(policy.metrics.interval.as_millis().max(1000))
+}
+
+/// The most an hour costs by policy: all tasks, their addresses, and labguard's own metrics.
+#[must_use]
+pub fn worst_rate(policy: &Policy, card: &RateCard) -> Money {
+    per_hour(policy, card).into_iter().map(|line| line.amount).sum()
+}
+
+fn per_hour(policy: &Policy, card: &RateCard) -> Vec<crate::domain::model::CostLine> {
+    let count = tasks(policy);
+    let mut lines = task_lines(None, &policy.task.size, policy.network.public_ip, 3600, card);
+    for line in &mut lines {
+        line.amount = line.amount.times(count);
+        if count != 1 {
+            line.quantity = format!("{count} × {}", line.quantity);
+        }
+    }
+    lines.extend(metric_lines(calls_per_hour(policy), policy.metrics.cloudwatch.len() as u64, card));
+    lines
+}
+
+/// The stated worst case over the budget.
+///
+/// `rate × (turn + stop time-out + stop allowance) + rate × 1 minute`, where `turn` is
+/// [`TURN_ALLOWANCE`], the stop time-out and allowance are the policy's, and the minute is Fargate's minimum
+/// charge for a task that a restart began just before. The drain is already inside the budget check
+/// (`spend + teardown cost ≥ budget`); it is stated once more so that a teardown of twice the allowed
+/// length still keeps the promise.
+#[must_use]
+pub fn overshoot(policy: &Policy, card: &RateCard) -> Money {
+    worst_rate(policy, card).per_hour_over(TURN_ALLOWANCE + drain(policy) + Span::from_secs(MINIMUM_SECS))
+}
+
+/// What a session of this policy would make and cost.
+#[must_use]
+pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
+    let lines = per_hour(policy, card);
+    let rate: Money = lines.iter().map(|line| line.amount).sum();
+    let limits = &policy.limits;
+    let mut until = Vec::new();
+    let mut add = |name: &str, span: Span| until.push((name.to_owned(), span, rate.per_hour_over(span)));
+    if let Some(idle) = limits.idle_timeout {
+        add("idle timeout, never used", idle);
+    }
+    add("lifetime", limits.lifetime);
+    if limits.max_lifetime > limits.lifetime {
+        add("lifetime, fully extended", limits.max_lifetime);
+    }
+    let last = rate.per_hour_over(drain(policy));
+    let until_budget = |budget: Money| time_to_spend(budget.less(last), rate);
+    if let Some(span) = until_budget(limits.budget) {
+        until.push(("budget".to_owned(), span, rate.per_hour_over(span)));
+    }
+    until.sort_by_key(|(_, span, _)| *span);
+    Estimate {
+        name: policy.name.clone(),
+        resources: resources(policy),
+        per_hour: lines,
+        rate,
+        until,
+        forgotten_month: rate.times(MONTH_HOURS),
+        overshoot: overshoot(policy, card),
+        warnings: warnings(policy, card, rate),
+    }
+}
+
+/// How long `amount` lasts at `rate` per hour; absent when nothing is spent.
+fn time_to_spend(amount: Money, rate: Money) -> Option<Span> {
+    let (amount, rate) = (u128::try_from(amount.nanos()).ok()?, u128::try_from(rate.nanos()).ok()?);
+    let millis = (amount * 3_600_000).checked_div(rate)?;
+    Some(Span::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+}
+
+fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
+    let session = format!("{}-xxxxxx", policy.name);
+    let names = policy.names.for_session(&session);
+    let mut list = Vec::new();
+    let image = match &policy.image.source {
+        ImageSource::Executable { .. } => {
+            list.push((ResourceKind::Repository, names.repository.clone()));
+            format!("{}:{}", names.repository, policy.image.tag)
+        }
+        ImageSource::Registry { uri } => uri.clone(),
+    };
+    list.push((ResourceKind::Image, image));
+    list.push((ResourceKind::LogGroup, names.log_group));
+    if policy.task.execution_role.is_none() {
+        list.push((ResourceKind::ExecutionRole, names.execution_role));
+    }
+    list.push((ResourceKind::Cluster, names.cluster));
+    list.push((ResourceKind::SecurityGroup, names.security_group));
+    list.push((ResourceKind::TaskDefinition, names.task_definition));
+    match policy.task.run {
+        RunMode::Task => list.push((ResourceKind::Task, format!("{session}-1"))),
+        RunMode::Service { desired } => list.push((ResourceKind::Service, format!("{} × {desired}", names.service))),
+    }
+    list
+}
+
+fn warnings(policy: &Policy, card: &RateCard, rate: Money) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let open = policy.network.ingress.iter().filter(|ingress| ingress.sources.iter().any(|it| it.ends_with("/0")));
+    let ports: Vec<String> = open.map(|ingress| ingress.port.to_string()).collect();
+    if !ports.is_empty() {
+        let (noun, are, them) = if ports.len() == 1 { ("port", "is", "it") } else { ("ports", "are", "them") };
+        warnings.push(format!(
+            "{noun} {} {are} open to the whole internet; scanners find {them} within minutes, and their requests count \
+             as use (narrow `network.ingress` to your own address)",
+            ports.join(" and ")
+        ));
+    }
+    let limits = &policy.limits;
+    if limits.idle_timeout.is_none() {
+        warnings.push("no idle timeout: unused, it runs until another limit ends it".to_owned());
+    }
+    if !policy.network.public_ip {
+        warnings.push("no public address: labguard cannot probe it, so it will end as never healthy".to_owned());
+    }
+    if policy.task.size.spot {
+        warnings.push("Spot: its price is estimated, and AWS may take the task back at two minutes' notice".to_owned());
+    }
+    if let (_, Some(warning)) = RateCard::for_region(&policy.region) {
+        warnings.push(warning);
+    } else if card.region != policy.region {
+        warnings.push(format!("priced as {}, so its costs are estimated", card.region));
+    }
+    let least = rate.per_hour_over(Span::from_secs(MINIMUM_SECS) + drain(policy));
+    if limits.budget <= least {
+        warnings.push(format!(
+            "the budget of {} does not cover the shortest run and its teardown ({least}): it would end at once",
+            limits.budget
+        ));
+    }
+    if limits.budget < rate.per_hour_over(limits.lifetime) {
+        warnings
+            .push(format!("the budget of {} ends it before its lifetime of {} does", limits.budget, limits.lifetime));
+    }
+    warnings
+}
