@@ -1,0 +1,166 @@
+//! Every call to AWS goes through here: paced, timed, reported, classified.
+//!
+//! Also keeps the set of IAM actions that the calls need, for the test of the shipped IAM policy.
+//! Must never log or report a parameter of a call (secrets are among them).
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::{Intercept, context::BeforeTransmitInterceptorContextRef, dyn_dispatch_hint},
+        orchestrator::{HttpResponse, Metadata},
+        result::SdkError,
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::{config_bag::ConfigBag, error::metadata::ProvideErrorMetadata};
+
+use super::{
+    Cloud,
+    fault::{Refusal, of_sdk},
+};
+use crate::domain::model::FaultClass;
+
+/// How one call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// AWS did it.
+    Ok,
+    /// AWS refused, or no answer came.
+    Fault(FaultClass),
+}
+
+/// One call, retries of the SDK included.
+#[derive(Clone, Debug)]
+pub struct CallReport {
+    /// `ecs:RunTask` and the like.
+    pub operation: String,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// How long it took, in microseconds, waiting for the pace not included.
+    pub micros: u64,
+}
+
+/// The IAM actions needed so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Actions(Arc<Mutex<BTreeSet<String>>>);
+
+impl Actions {
+    pub(crate) fn note(&self, action: &str) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.contains(action) {
+            seen.insert(action.to_owned());
+        }
+    }
+
+    pub(crate) fn seen(&self) -> BTreeSet<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What AWS asks for besides the action that bears the call's name (aws-facts §9.1).
+fn implied(service: &str, operation: &str) -> &'static [&'static str] {
+    match (service, operation) {
+        // the first cluster of an account makes ECS's service-linked role in the caller's name (aws-facts §1.3)
+        ("ecs", "CreateCluster") => &["ecs:TagResource", "iam:CreateServiceLinkedRole"],
+        ("ecs", "CreateService") => &["ecs:TagResource"],
+        ("ecs", "RegisterTaskDefinition" | "RunTask") => &["ecs:TagResource", "iam:PassRole"],
+        ("ec2", "CreateSecurityGroup") => &["ec2:CreateTags"],
+        ("logs", "CreateLogGroup") => &["logs:TagResource"],
+        ("ecr", "CreateRepository") => &["ecr:TagResource"],
+        ("iam", "CreateRole") => &["iam:TagRole"],
+        _ => &[],
+    }
+}
+
+/// IAM's prefix of a service, by its SDK name.
+fn prefix(service: &str) -> String {
+    match service {
+        "CloudWatch Logs" => "logs".to_owned(),
+        "CloudWatch" => "cloudwatch".to_owned(),
+        "Resource Groups Tagging API" => "tag".to_owned(),
+        other => other.to_lowercase(),
+    }
+}
+
+/// Notes the action of everything that is sent, whoever sends it.
+#[derive(Clone, Debug)]
+pub(crate) struct Note(pub(crate) Actions);
+
+#[dyn_dispatch_hint]
+impl Intercept for Note {
+    fn name(&self) -> &'static str {
+        "labguard notes the action"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(call) = config.load::<Metadata>() {
+            let service = prefix(call.service());
+            self.0.note(&format!("{service}:{}", call.name()));
+            for action in implied(&service, call.name()) {
+                self.0.note(action);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Cloud {
+    /// Waits for its turn, sends, reports, classifies.
+    pub(crate) async fn call<O, E>(
+        &self,
+        operation: &'static str,
+        sent: impl Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+    ) -> Result<O, Refusal<E>>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        if let Some(pace) = &self.inner.pace {
+            pace.take(operation).await;
+        }
+        let start = tokio::time::Instant::now();
+        let answer = sent.await.map_err(|error| of_sdk(operation, error));
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let outcome = match &answer {
+            Ok(_) => CallOutcome::Ok,
+            Err(refusal) => CallOutcome::Fault(refusal.fault.class),
+        };
+        self.inner.credentials.learn(outcome);
+        match &answer {
+            Ok(_) => tracing::trace!(operation, micros, "call"),
+            Err(refusal) => tracing::debug!(operation, micros, fault = %refusal.fault, "call refused"),
+        }
+        if let Some(on_call) = &self.inner.on_call {
+            on_call(&CallReport { operation: operation.to_owned(), outcome, micros });
+        }
+        answer
+    }
+
+    /// The IAM actions that everything called so far needs, such as `ecs:RunTask`.
+    #[must_use]
+    pub fn actions(&self) -> BTreeSet<String> {
+        self.inner.actions.seen()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_named_as_iam_names_them() {
+        assert_eq!(prefix("CloudWatch Logs"), "logs");
+        assert_eq!(prefix("ECS"), "ecs");
+        assert_eq!(implied("ec2", "CreateSecurityGroup"), ["ec2:CreateTags"]);
+    }
+}

@@ -1,0 +1,58 @@
+//! From ECS's task to ours.
+
+use aws_sdk_ecs::types::Task;
+
+use crate::{
+    cloud::connect::timestamp,
+    domain::model::{TaskFacts, TaskStatus},
+};
+
+/// What DescribeTasks and RunTask say of a task; the public address comes from EC2.
+pub(super) fn facts(task: &Task) -> TaskFacts {
+    let mut facts = TaskFacts::new(task.task_arn().unwrap_or_default());
+    facts.status = TaskStatus::from_ecs(task.last_status().unwrap_or("PROVISIONING"));
+    facts.wanted = task.desired_status() != Some("STOPPED");
+    facts.created_at = task.created_at().map(timestamp);
+    facts.pull_started_at = task.pull_started_at().map(timestamp);
+    facts.started_at = task.started_at().map(timestamp);
+    facts.stopped_at = task.stopped_at().map(timestamp);
+    facts.stop_code = task.stop_code().map(|code| code.as_str().to_owned());
+    facts.stopped_reason = task.stopped_reason().map(ToOwned::to_owned);
+    // The application is the only container; where there are several, the one that tells something.
+    let container = task.containers().iter().find(|c| c.exit_code().is_some() || c.reason().is_some());
+    facts.exit_code = container.and_then(|container| container.exit_code());
+    facts.container_reason = container.and_then(|container| container.reason()).map(ToOwned::to_owned);
+    facts.eni = task
+        .attachments()
+        .iter()
+        .filter(|attachment| attachment.r#type() == Some("ElasticNetworkInterface"))
+        .flat_map(|attachment| attachment.details())
+        .find(|detail| detail.name() == Some("networkInterfaceId"))
+        .and_then(|detail| detail.value())
+        .map(ToOwned::to_owned);
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ecs::types::{Attachment, Container, KeyValuePair, TaskStopCode};
+
+    use super::*;
+
+    #[test]
+    fn a_stopped_task_tells_why_and_where_it_was() {
+        let detail = KeyValuePair::builder().name("networkInterfaceId").value("eni-7").build();
+        let task = Task::builder()
+            .task_arn("arn:aws:ecs:us-east-1:000000000000:task/c/1")
+            .last_status("STOPPED")
+            .desired_status("STOPPED")
+            .stop_code(TaskStopCode::EssentialContainerExited)
+            .attachments(Attachment::builder().r#type("ElasticNetworkInterface").details(detail).build())
+            .containers(Container::builder().exit_code(137).reason("OutOfMemoryError: killed").build())
+            .build();
+        let facts = facts(&task);
+        assert!(facts.is_stopped() && !facts.wanted);
+        assert_eq!((facts.exit_code, facts.eni.as_deref()), (Some(137), Some("eni-7")));
+        assert_eq!(facts.loss(), crate::domain::model::TaskLoss::OutOfMemory);
+    }
+}

@@ -1,0 +1,89 @@
+//! Log groups with retention, so that nothing is kept (and paid for) for ever.
+
+use super::{Cloud, Ensured, Owner, absent_if_missing, found_foreign, sighting};
+use crate::domain::model::{Effect, Fault, FaultClass, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Sighting};
+
+const CREATE: &str = "logs:CreateLogGroup";
+
+impl Cloud {
+    /// The group's ARN and whether it is ours.
+    async fn find_log_group(&self, owner: Owner<'_>, name: &str) -> Result<Option<(String, bool)>, Fault> {
+        let mut next = None;
+        let found = loop {
+            let list = self.inner.logs.describe_log_groups().log_group_name_prefix(name).set_next_token(next);
+            let answer = self.call("logs:DescribeLogGroups", list.send()).await?;
+            let groups = answer.log_groups.unwrap_or_default();
+            if let Some(group) = groups.into_iter().find(|group| group.log_group_name() == Some(name)) {
+                break group;
+            }
+            next = answer.next_token;
+            if next.is_none() {
+                return Ok(None);
+            }
+        };
+        let arn = found.log_group_arn.or(found.arn).unwrap_or_default();
+        // DescribeLogGroups gives `…:*` in one member, which the tag calls refuse.
+        let arn = arn.strip_suffix(":*").unwrap_or(&arn).to_owned();
+        let sent = self.inner.logs.list_tags_for_resource().resource_arn(&arn).send();
+        let answer = absent_if_missing(self.call("logs:ListTagsForResource", sent).await.map_err(Fault::from))?;
+        let Some(answer) = answer else { return Ok(None) };
+        let tags = answer.tags.unwrap_or_default();
+        let ours = owner.is_on(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        Ok(Some((arn, ours)))
+    }
+
+    pub(crate) async fn ensure_log_group(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        days: u32,
+        adopt: bool,
+    ) -> Result<Ensured, Fault> {
+        let (arn, effect) = match self.find_log_group(owner, name).await? {
+            Some((arn, false)) => return found_foreign(CREATE, ResourceKind::LogGroup, name, &arn, adopt),
+            Some((arn, true)) => (arn, Effect::AlreadyThere),
+            None => {
+                let create = self.inner.logs.create_log_group().log_group_name(name);
+                let create = create.tags(SESSION_TAG, owner.session.as_str()).tags(OWNER_TAG, owner.owner);
+                match self.call(CREATE, create.send()).await.map_err(Fault::from) {
+                    Ok(_) => {}
+                    Err(fault) if fault.class == FaultClass::Conflict => {
+                        match self.find_log_group(owner, name).await? {
+                            Some((arn, false)) => {
+                                return found_foreign(CREATE, ResourceKind::LogGroup, name, &arn, adopt);
+                            }
+                            Some((_, true)) => {}
+                            None => return Err(Fault { class: FaultClass::Dependency, ..fault }),
+                        }
+                    }
+                    Err(fault) => return Err(fault),
+                }
+                let (account, partition) = self.account().await?;
+                (format!("arn:{partition}:logs:{}:{account}:log-group:{name}", self.region()), Effect::Created)
+            }
+        };
+        let days = i32::try_from(days).unwrap_or(i32::MAX);
+        let sent = self.inner.logs.put_retention_policy().log_group_name(name).retention_in_days(days).send();
+        self.call("logs:PutRetentionPolicy", sent).await?;
+        Ok(Ensured::new(effect, arn))
+    }
+
+    pub(crate) async fn look_log_group(&self, owner: Owner<'_>, removal: &Removal) -> Result<Option<Sighting>, Fault> {
+        let found = self.find_log_group(owner, &removal.name).await?;
+        Ok(found.map(|(arn, ours)| sighting(arn, ours)))
+    }
+
+    pub(crate) async fn remove_log_group(&self, owner: Owner<'_>, removal: &Removal) -> Result<Effect, Fault> {
+        match self.find_log_group(owner, &removal.name).await? {
+            None => return Ok(Effect::AlreadyGone),
+            Some((_, false)) => return Ok(Effect::NotOurs),
+            Some((_, true)) => {}
+        }
+        let sent = self.inner.logs.delete_log_group().log_group_name(&removal.name).send();
+        match self.call("logs:DeleteLogGroup", sent).await.map_err(Fault::from) {
+            Ok(_) => Ok(Effect::Removed),
+            Err(fault) if fault.class == FaultClass::NotFound => Ok(Effect::AlreadyGone),
+            Err(fault) => Err(fault),
+        }
+    }
+}
