@@ -1,0 +1,177 @@
+//! Reads Prometheus' text format (and OpenMetrics', which is close enough) for one metric.
+//!
+//! Lines that are not samples of the metric asked for are skipped whatever they hold: a container's page may
+//! be broken elsewhere. A broken line of that metric is an error: a wrong sum would be a wrong sign of use.
+
+/// What a page says of one counter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sum {
+    /// The page does not know the metric at all.
+    Missing,
+    /// The page knows it, and these samples match (none: zero, as labelled counters appear with their first use).
+    Total {
+        /// The sum of their values.
+        total: f64,
+        /// How many.
+        samples: usize,
+    },
+}
+
+/// Why a page makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExpositionError {
+    /// A line of the metric that is no sample.
+    #[error("line {line} of the metrics page is no sample: {text}")]
+    Line {
+        /// From 1.
+        line: usize,
+        /// Its beginning.
+        text: String,
+    },
+    /// A count that is no count: negative, infinite or not a number.
+    #[error("line {line} of the metrics page counts {value}")]
+    Value {
+        /// From 1.
+        line: usize,
+        /// As written.
+        value: String,
+    },
+}
+
+/// Sums the samples of `counter` whose labels include all of `labels`.
+///
+/// # Errors
+/// [`ExpositionError`] when a line of that counter cannot be read, or its value is no count.
+pub fn sum(page: &str, counter: &str, labels: &[(String, String)]) -> Result<Sum, ExpositionError> {
+    let family = counter.strip_suffix("_total").unwrap_or(counter);
+    let (mut known, mut total, mut samples) = (false, 0.0, 0);
+    for (index, line) in page.lines().enumerate() {
+        let line = line.trim();
+        if let Some(comment) = line.strip_prefix('#') {
+            let mut words = comment.split_whitespace();
+            if matches!(words.next(), Some("TYPE" | "HELP")) {
+                known |= words.next().is_some_and(|name| name == counter || name == family);
+            }
+            continue;
+        }
+        let Some(rest) = line.strip_prefix(counter) else { continue };
+        if !rest.starts_with(|next: char| next == '{' || next.is_whitespace()) {
+            continue;
+        }
+        known = true;
+        let broken = || ExpositionError::Line { line: index + 1, text: line.chars().take(80).collect() };
+        let (found, rest) = match rest.trim_start().strip_prefix('{') {
+            Some(inner) => label_set(inner).ok_or_else(broken)?,
+            None => (Vec::new(), rest),
+        };
+        let value = rest.split_whitespace().next().ok_or_else(broken)?;
+        let number: f64 = value.parse().map_err(|_| broken())?;
+        if !labels.iter().all(|wanted| found.contains(wanted)) {
+            continue;
+        }
+        if !number.is_finite() || number < 0.0 {
+            return Err(ExpositionError::Value { line: index + 1, value: value.to_owned() });
+        }
+        total += number;
+        samples += 1;
+    }
+    Ok(if known { Sum::Total { total, samples } } else { Sum::Missing })
+}
+
+/// Names and values of labels, and what follows the closing brace.
+type Labels<'a> = (Vec<(String, String)>, &'a str);
+
+/// Reads `name="value",…}` with the escapes `\\`, `\"` and `\n`; a trailing comma is allowed.
+fn label_set(mut rest: &str) -> Option<Labels<'_>> {
+    let mut labels = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if let Some(after) = rest.strip_prefix('}') {
+            return Some((labels, after));
+        }
+        let (name, after) = rest.split_once('=')?;
+        let mut value = String::new();
+        let quoted = after.trim_start().strip_prefix('"')?;
+        let mut letters = quoted.char_indices();
+        let end = loop {
+            match letters.next()? {
+                (at, '"') => break at + 1,
+                (_, '\\') => match letters.next()?.1 {
+                    'n' => value.push('\n'),
+                    other @ ('\\' | '"') => value.push(other),
+                    other => value.extend(['\\', other]),
+                },
+                (_, letter) => value.push(letter),
+            }
+        };
+        labels.push((name.trim().to_owned(), value));
+        rest = quoted[end..].trim_start();
+        match rest.strip_prefix(',') {
+            Some(after) => rest = after,
+            None if rest.starts_with('}') => {}
+            None => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PAGE: &str = r#"# HELP http_requests Requests answered.
+# TYPE http_requests counter
+http_requests_total{client="user",path="/predict"} 3 1795000000000
+http_requests_total{client="user",path="/",} 1e1
+http_requests_total{client="probe",path="/ping"} 912 # {trace_id="a}b"} 1 1.5
+http_requests_total_created{client="user"} 7
+# EOF
+other{broken 1
+"#;
+
+    fn user(page: &str) -> Result<Sum, ExpositionError> {
+        sum(page, "http_requests_total", &[("client".into(), "user".into())])
+    }
+
+    #[test]
+    fn only_samples_with_the_wanted_labels_are_summed() {
+        assert_eq!(user(PAGE).unwrap(), Sum::Total { total: 13.0, samples: 2 });
+        assert_eq!(sum(PAGE, "http_requests_total", &[]).unwrap(), Sum::Total { total: 925.0, samples: 3 });
+        assert_eq!(sum("up 1\n", "up", &[]).unwrap(), Sum::Total { total: 1.0, samples: 1 });
+    }
+
+    #[test]
+    fn a_known_counter_without_such_samples_is_zero_and_an_unknown_one_is_missing() {
+        let fresh = "# TYPE http_requests counter\nhttp_requests_total{client=\"probe\"} 4\n";
+        assert_eq!(user(fresh).unwrap(), Sum::Total { total: 0.0, samples: 0 });
+        assert_eq!(user("# TYPE http_requests counter\n").unwrap(), Sum::Total { total: 0.0, samples: 0 });
+        assert_eq!(user("go_goroutines 12\nhttp_requests_total2 1\n").unwrap(), Sum::Missing);
+        assert_eq!(user("").unwrap(), Sum::Missing);
+    }
+
+    #[test]
+    fn escapes_and_braces_in_label_values_are_read() {
+        let page = r#"c{a="x\"y\\z\nw}",b="{,="} 2"#;
+        let labels = [("a".to_owned(), "x\"y\\z\nw}".to_owned()), ("b".to_owned(), "{,=".to_owned())];
+        assert_eq!(sum(page, "c", &labels).unwrap(), Sum::Total { total: 2.0, samples: 1 });
+    }
+
+    #[test]
+    fn broken_lines_and_impossible_counts_are_errors() {
+        for line in ["c{a=\"1\" 2", "c{a=1} 2", "c{a=\"1\"}", "c two"] {
+            assert!(matches!(sum(line, "c", &[]), Err(ExpositionError::Line { line: 1, .. })), "{line}");
+        }
+        for value in ["NaN", "+Inf", "-1"] {
+            let page = format!("c{{}} {value}");
+            assert_eq!(sum(&page, "c", &[]), Err(ExpositionError::Value { line: 1, value: value.into() }));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_page_makes_it_panic(page in "(c|c_total|# TYPE |[{}\",=\\\\ .0-9a-zA-Zé\n]){0,60}") {
+            let _ = sum(&page, "c", &[("a".into(), "b".into())]);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What is measured of one session, and its one translation into metric values.
+//!
+//! This is the edge where money and spans become floating-point numbers, for formats that know nothing
+//! else. Nothing comes back from here into a sum or a decision.
+
+use super::catalogue::{self, Metric};
+use crate::domain::model::{LimitKind, Money, Phase, SessionId, Span};
+
+/// One session's figures at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionGauges {
+    /// Its id.
+    pub id: SessionId,
+    /// Its policy's name.
+    pub name: String,
+    /// Where it is.
+    pub phase: Phase,
+    /// `None` before the first verdict.
+    pub healthy: Option<bool>,
+    /// How long the last probe took, in microseconds; 0 before the first one.
+    pub probe_latency_us: u64,
+    /// How long it has been idle, where that is known.
+    pub idle: Option<Span>,
+    /// Spend so far, gross.
+    pub spend: Money,
+    /// What is left of the budget after what teardown will still cost.
+    pub budget_left: Money,
+    /// Time until each limit that is set.
+    pub limits: Vec<(LimitKind, Span)>,
+    /// Restarts so far.
+    pub restarts: u32,
+    /// How many things of ours may still exist.
+    pub things_left: usize,
+}
+
+/// One value of one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sample {
+    /// Which metric.
+    pub metric: Metric,
+    /// The label it has beside `session` and `name`, if any.
+    pub label: Option<(&'static str, &'static str)>,
+    /// Finite, always.
+    pub value: f64,
+}
+
+impl SessionGauges {
+    /// Every value that is known now.
+    pub(super) fn samples(&self) -> Vec<Sample> {
+        let plain = |metric, value| Sample { metric, label: None, value };
+        let mut samples = Vec::with_capacity(24);
+        if let Some(healthy) = self.healthy {
+            samples.push(plain(catalogue::SESSION_HEALTHY, f64::from(u8::from(healthy))));
+        }
+        if self.probe_latency_us > 0 {
+            samples.push(plain(catalogue::PROBE_LATENCY, self.probe_latency_us as f64 / 1e6));
+        }
+        if let Some(idle) = self.idle {
+            samples.push(plain(catalogue::SESSION_IDLE, seconds(idle)));
+        }
+        samples.push(plain(catalogue::SESSION_SPEND, dollars(self.spend)));
+        samples.push(plain(catalogue::SESSION_BUDGET_LEFT, dollars(self.budget_left)));
+        for (limit, left) in &self.limits {
+            let label = Some(("limit", limit.name()));
+            samples.push(Sample { metric: catalogue::SESSION_LIMIT, label, value: seconds(*left) });
+        }
+        for phase in Phase::ALL {
+            let value = f64::from(u8::from(phase == self.phase));
+            samples.push(Sample { metric: catalogue::SESSION_PHASE, label: Some(("phase", phase.name())), value });
+        }
+        samples.push(plain(catalogue::SESSION_RESTARTS, f64::from(self.restarts)));
+        samples.push(plain(catalogue::SESSION_THINGS_LEFT, self.things_left as f64));
+        samples
+    }
+}
+
+/// Money at the edge: exact below nine million dollars, and for show only.
+fn dollars(money: Money) -> f64 {
+    money.nanos() as f64 / 1e9
+}
+
+fn seconds(span: Span) -> f64 {
+    span.as_millis() as f64 / 1e3
+}
+
+#[cfg(test)]
+pub(super) mod staged {
+    //! A session for tests.
+
+    use super::*;
+
+    pub fn running() -> SessionGauges {
+        SessionGauges {
+            id: SessionId::new("admission", 1),
+            name: "admission".into(),
+            phase: Phase::Running,
+            healthy: Some(true),
+            probe_latency_us: 12_500,
+            idle: Some(Span::from_secs(90)),
+            spend: "0.0173425 USD".parse().unwrap(),
+            budget_left: "1.25 USD".parse().unwrap(),
+            limits: vec![(LimitKind::Idle, Span::from_mins(18)), (LimitKind::Lifetime, Span::from_mins(100))],
+            restarts: 2,
+            things_left: 7,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_has_no_value() {
+        let unknown =
+            SessionGauges { healthy: None, idle: None, probe_latency_us: 0, limits: vec![], ..staged::running() };
+        let names: Vec<&str> = unknown.samples().iter().map(|sample| sample.metric.key()).collect();
+        for absent in ["session_healthy", "session_idle_seconds", "probe_latency_seconds", "session_limit_seconds"] {
+            assert!(!names.contains(&absent), "{absent}");
+        }
+        assert!(names.contains(&"session_spend_dollars"));
+    }
+
+    #[test]
+    fn exactly_one_phase_is_on() {
+        let on: Vec<_> = staged::running()
+            .samples()
+            .into_iter()
+            .filter(|sample| sample.metric == catalogue::SESSION_PHASE && sample.value == 1.0)
+            .map(|sample| sample.label)
+            .collect();
+        assert_eq!(on, [Some(("phase", "Running"))]);
+    }
+}
