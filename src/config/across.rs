@@ -1,0 +1,234 @@
+//! Rules that hold between keys.
+//!
+//! Guarantees: a rule is judged only where all its keys are sound by themselves; each mistake names the place that the
+//! user wrote, not a built-in default. Must never change a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    mistake::{Mistake, nearest},
+    names::NameRule,
+    reader::Reader,
+    sections::kind_name,
+    settings::{AwsSettings, DaemonSettings},
+};
+use crate::domain::{
+    model::{ImageSource, ResourceKind, SessionId, TaskSize},
+    policy::Policy,
+};
+
+/// Judges one section.
+#[derive(Debug)]
+pub(super) struct Across<'a> {
+    /// `sessions.NAME`, `daemon` or `aws`.
+    pub section: &'a str,
+    /// Where the section begins.
+    pub place: &'a str,
+    /// Its merged values.
+    pub read: &'a Reader,
+    /// A session's own values, without the defaults.
+    pub own: Option<&'a Reader>,
+    /// Keys that are wrong by themselves.
+    pub poisoned: &'a BTreeSet<String>,
+    /// What was found.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl<'a> Across<'a> {
+    /// Nothing found so far.
+    pub(super) fn new(
+        section: &'a str,
+        place: &'a str,
+        read: &'a Reader,
+        own: Option<&'a Reader>,
+        poisoned: &'a BTreeSet<String>,
+    ) -> Self {
+        Across { section, place, read, own, poisoned, mistakes: Vec::new() }
+    }
+
+    fn sound(&self, keys: &[&str]) -> bool {
+        let wrong = |path: String| self.poisoned.iter().any(|bad| *bad == path || path.starts_with(&format!("{bad}.")));
+        let sections = if self.own.is_some() { vec![self.section, "defaults"] } else { vec![self.section] };
+        !keys.iter().any(|key| sections.iter().any(|section| wrong(format!("{section}.{key}"))))
+    }
+
+    /// A mistake about `keys[0]`, at the first of the keys that somebody wrote. What only `[defaults]` says is a mistake
+    /// of `[defaults]`, and the same for every session.
+    fn wrong(&mut self, keys: &[&str], value: Option<String>, expected: String, nearest: Option<String>) {
+        let written = keys.iter().find_map(|key| self.read.origin(key));
+        let inherited = self.own.is_some_and(|own| !keys.iter().any(|key| own.value(key).is_some()));
+        let section = if written.is_some() && inherited { "defaults" } else { self.section };
+        let source = written.unwrap_or_else(|| self.place.to_owned());
+        self.mistakes.push(Mistake { source, key: format!("{section}.{}", keys[0]), value, expected, nearest });
+    }
+
+    fn rule(&mut self, keys: &[&str], holds: bool, value: impl ToString, expected: impl FnOnce() -> String) {
+        if self.sound(keys) && !holds {
+            self.wrong(keys, Some(value.to_string()), expected(), None);
+        }
+    }
+
+    /// A session's own rules.
+    pub(super) fn session(&mut self, policy: &Policy) {
+        self.required(policy);
+        self.limits(policy);
+        self.size(policy.task.size.cpu, policy.task.size.memory);
+        self.names(policy);
+        self.probes(policy);
+        let subnets = policy.network.subnets.len();
+        self.rule(&["network.subnets"], subnets <= 16, subnets, || "at most 16 subnets".into());
+    }
+
+    fn required(&mut self, policy: &Policy) {
+        if self.sound(&["owner"]) && policy.owner.trim().is_empty() {
+            self.wrong(&["owner"], None, "required: a name or an e-mail address, here or in [defaults]".into(), None);
+        }
+        match &policy.image.source {
+            ImageSource::Registry { uri } if uri.is_empty() && self.sound(&["image.source", "image.uri"]) => {
+                let expected = "required with image.source \"registry\": HOST/REPOSITORY:TAG";
+                self.wrong(&["image.uri", "image.source"], None, expected.into(), None);
+            }
+            ImageSource::Executable { path, .. } if path.is_empty() && self.sound(&["image.source", "image.path"]) => {
+                let expected = "required with image.source \"executable\": the path of a program";
+                self.wrong(&["image.path", "image.source"], None, expected.into(), None);
+            }
+            _ => {}
+        }
+    }
+
+    fn limits(&mut self, policy: &Policy) {
+        let limits = &policy.limits;
+        let (budget, most) = (limits.budget, limits.max_budget);
+        self.rule(&["limits.max_budget", "limits.budget"], most >= budget, most.exact(), || {
+            format!("not less than limits.budget, which is {}", budget.exact())
+        });
+        let (lifetime, most) = (limits.lifetime, limits.max_lifetime);
+        self.rule(&["limits.max_lifetime", "limits.lifetime"], most >= lifetime, most, || {
+            format!("not less than limits.lifetime, which is {lifetime}")
+        });
+        if let Some(idle) = limits.idle_timeout {
+            self.rule(&["limits.idle_timeout", "limits.max_lifetime"], idle < most, idle, || {
+                format!("less than limits.max_lifetime, which is {most}, or \"never\"")
+            });
+        }
+    }
+
+    fn size(&mut self, cpu: u32, memory: u32) {
+        if self.sound(&["task.cpu", "task.memory"])
+            && let Err(illegal) = TaskSize::new(cpu, memory)
+        {
+            let pairs: Vec<String> =
+                illegal.neighbours.iter().map(|(cpu, memory)| format!("cpu = {cpu} with memory = {memory}")).collect();
+            let (first, rest) =
+                pairs.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first.clone()), rest));
+            let others = if rest.is_empty() { String::new() } else { format!(" (also near: {})", rest.join("; ")) };
+            let keys: &[&str] = if self.read.origin("task.memory").is_some() {
+                &["task.memory", "task.cpu"]
+            } else {
+                &["task.cpu", "task.memory"]
+            };
+            let found = format!("cpu = {cpu} with memory = {memory}");
+            self.wrong(keys, Some(found), "a pair that Fargate has".into(), first.map(|first| first + &others));
+        }
+    }
+
+    fn names(&mut self, policy: &Policy) {
+        let id = SessionId::new(&policy.name, 0);
+        let names = [
+            ("names.repository", &policy.names.repository, NameRule::Repository, ResourceKind::Repository),
+            ("names.cluster", &policy.names.cluster, NameRule::Ecs, ResourceKind::Cluster),
+            ("names.task_definition", &policy.names.task_definition, NameRule::Ecs, ResourceKind::TaskDefinition),
+            ("names.container", &policy.names.container, NameRule::Ecs, ResourceKind::Task),
+            ("names.service", &policy.names.service, NameRule::Ecs, ResourceKind::Service),
+            (
+                "names.security_group",
+                &policy.names.security_group,
+                NameRule::SecurityGroup,
+                ResourceKind::SecurityGroup,
+            ),
+            ("names.log_group", &policy.names.log_group, NameRule::LogGroup, ResourceKind::LogGroup),
+            ("names.execution_role", &policy.names.execution_role, NameRule::Role, ResourceKind::ExecutionRole),
+        ];
+        for (key, name, rule, kind) in names {
+            let full = name.replace("{session}", id.as_str());
+            self.rule(&[key], rule.allows(&full), &full, || rule.expected().to_owned());
+            let fixed = !name.contains("{session}");
+            self.rule(&[key, "adopt"], fixed || !policy.adopt.contains(&kind), name, || {
+                format!("a fixed name, without {{session}}, because \"{}\" is in adopt", kind_name(kind))
+            });
+        }
+    }
+
+    fn probes(&mut self, policy: &Policy) {
+        let health = &policy.health;
+        let ports: Vec<String> = policy.network.ingress.iter().map(|rule| rule.port.to_string()).collect();
+        let open = ports.contains(&health.port.to_string());
+        if self.sound(&["health.port", "network.ingress"]) && !open {
+            let expected = format!("one of the ports of network.ingress ({})", ports.join(", "));
+            let near = nearest(&health.port.to_string(), ports.iter().map(String::as_str)).map(str::to_owned);
+            self.wrong(&["health.port", "network.ingress"], Some(health.port.to_string()), expected, near);
+        }
+        self.rule(&["health.timeout", "health.interval"], health.timeout <= health.interval, health.timeout, || {
+            format!("not more than health.interval, which is {}", health.interval)
+        });
+        self.rule(
+            &["health.start_grace", "health.interval"],
+            health.start_grace >= health.interval,
+            health.start_grace,
+            || format!("not less than health.interval, which is {}", health.interval),
+        );
+        self.rule(&["health.expect_status"], !health.expect_status.is_empty(), "[]", || "at least one status".into());
+        if let Some(predict) = &policy.predict
+            && let (Some(least), Some(most)) = (&predict.at_least, &predict.at_most)
+        {
+            let ordered = least.as_f64() <= most.as_f64();
+            self.rule(&["predict.at_most", "predict.at_least"], ordered, most, || {
+                format!("not less than predict.at_least, which is {least}")
+            });
+        }
+    }
+
+    /// Beside the other sessions: all are in one region, since a daemon talks to one. `others` are the regions of all
+    /// sessions whose region is sound, with the sessions' names.
+    pub(super) fn region(&mut self, policy: &Policy, others: &BTreeMap<String, Vec<String>>) {
+        let elsewhere: Vec<String> = others
+            .iter()
+            .filter(|(region, _)| **region != policy.region)
+            .map(|(region, sessions)| format!("{region} ({})", sessions.join(", ")))
+            .collect();
+        self.rule(&["region"], elsewhere.is_empty(), &policy.region, || {
+            format!(
+                "one region for all sessions, one daemon for each region; the others are in {}",
+                elsewhere.join("; ")
+            )
+        });
+    }
+
+    /// Whether the region is sound by itself.
+    pub(super) fn has_region(&self) -> bool {
+        self.sound(&["region"])
+    }
+
+    /// `[daemon]`: another address than loopback needs explicit authentication.
+    pub(super) fn daemon(&mut self, daemon: &DaemonSettings) {
+        let guarded = daemon.token_file.is_some() && !daemon.allowed_hosts.is_empty();
+        self.rule(
+            &["listen", "token_file", "allowed_hosts"],
+            daemon.listen.ip().is_loopback() || guarded,
+            daemon.listen,
+            || {
+                "a loopback address such as 127.0.0.1:7373, unless daemon.token_file and daemon.allowed_hosts are set"
+                    .into()
+            },
+        );
+    }
+
+    /// `[aws]`: the sandbox is its own endpoint.
+    pub(super) fn aws(&mut self, aws: &AwsSettings) {
+        if let Some(url) = &aws.endpoint_url {
+            self.rule(&["endpoint_url", "sandbox.enabled"], !aws.sandbox.enabled, url, || {
+                "aws.sandbox.enabled = false with it: the sandbox is an endpoint of its own".into()
+            });
+        }
+    }
+}

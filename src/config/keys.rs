@@ -1,0 +1,251 @@
+//! The table of keys: every path, and what kind of value it takes.
+//!
+//! Guarantees: the one place that says which keys exist; `default.toml`, the schema and the loader are tested against
+//! it. Must never hold a default (those are in `default.toml`).
+
+use super::names::NameRule;
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number between two others, both included.
+    Int(i64, i64),
+    /// One of these whole numbers.
+    OneOf(&'static [i64]),
+    /// A text that meets a form.
+    Text(Form),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A length of time between two others, both included, in milliseconds.
+    Span(u64, u64),
+    /// More than nothing.
+    Money,
+    /// CPU units.
+    Cpu,
+    /// MiB.
+    Memory,
+    /// A date and time with offset.
+    Instant,
+    /// A number.
+    Number,
+    /// JSON.
+    Json,
+    /// A list of these.
+    List(&'static Kind),
+    /// A table of texts.
+    Pairs,
+    /// A list of `{ port, sources }`.
+    Ingress,
+    /// Names of metrics that the catalogue knows.
+    Metrics,
+    /// The same, or `""` for "not set".
+    Opt(&'static Kind),
+    /// A length of time, or `"never"`.
+    SpanOrNever(u64, u64),
+}
+
+/// What a text looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Anything without control characters, up to 1024 characters.
+    Any,
+    /// A tag value: up to 256 of AWS's tag characters. May be empty in `[defaults]`.
+    Owner,
+    /// `us-east-1`.
+    Region,
+    /// A name by AWS's rule, with `{session}`.
+    Name(NameRule),
+    /// `HOST/REPOSITORY[:TAG|@sha256:…]`.
+    ImageUri,
+    /// An image tag.
+    Tag,
+    /// An IAM role's ARN.
+    RoleArn,
+    /// `vpc-…`.
+    Vpc,
+    /// `subnet-…`.
+    Subnet,
+    /// `/path?query`.
+    HttpPath,
+    /// `a.b.c`.
+    DottedKey,
+    /// A Prometheus metric name.
+    PrometheusName,
+    /// `http://…` or `https://…`.
+    Url,
+    /// `127.0.0.1:7373`.
+    Socket,
+    /// A loopback socket.
+    LoopbackSocket,
+    /// A host name or address.
+    Host,
+    /// A cron expression of five or six fields.
+    Cron,
+    /// An IANA time zone.
+    Zone,
+    /// A CloudWatch namespace.
+    Namespace,
+    /// A log filter.
+    LogFilter,
+}
+
+/// A key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// Path below its section.
+    pub path: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+}
+
+const fn key(path: &'static str, kind: Kind) -> Key {
+    Key { path, kind }
+}
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+const fn opt(kind: &'static Kind) -> Kind {
+    Kind::Opt(kind)
+}
+
+const ANY: Kind = Kind::Text(Form::Any);
+const URL: Kind = opt(&Kind::Text(Form::Url));
+
+/// `[daemon]`.
+pub(super) const DAEMON: &[Key] = &[
+    key("state_dir", opt(&ANY)),
+    key("listen", Kind::Text(Form::Socket)),
+    key("token_file", opt(&ANY)),
+    key("allowed_hosts", Kind::List(&Kind::Text(Form::Host))),
+    key("shutdown_grace", Kind::Span(SECOND, HOUR)),
+    key("max_sessions", Kind::Int(1, 100_000)),
+    key("log_level", Kind::Text(Form::LogFilter)),
+    key("log_format", Kind::Choice(&["auto", "human", "json"])),
+    key("watch_files", Kind::Bool),
+];
+
+/// `[aws]`.
+pub(super) const AWS: &[Key] = &[
+    key("profile", opt(&ANY)),
+    key("endpoint_url", URL),
+    key("registry_endpoint", URL),
+    key("max_attempts", Kind::Int(1, 20)),
+    key("connect_timeout", Kind::Span(100, MINUTE)),
+    key("read_timeout", Kind::Span(100, 5 * MINUTE)),
+    key("operation_timeout", Kind::Span(SECOND, 10 * MINUTE)),
+    key("endpoints.ecs", URL),
+    key("endpoints.ecr", URL),
+    key("endpoints.ec2", URL),
+    key("endpoints.iam", URL),
+    key("endpoints.sts", URL),
+    key("endpoints.logs", URL),
+    key("endpoints.cloudwatch", URL),
+    key("endpoints.tagging", URL),
+    key("sandbox.enabled", Kind::Bool),
+    key("sandbox.listen", Kind::Text(Form::LoopbackSocket)),
+    key("sandbox.latency", Kind::Choice(&["zero", "fast", "aws"])),
+    key("sandbox.faults", Kind::List(&ANY)),
+    key("sandbox.seed", Kind::Int(0, i64::MAX)),
+];
+
+/// Retentions that CloudWatch Logs takes, in days.
+const RETENTIONS: &[i64] =
+    &[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/// Kinds that may be adopted.
+const ADOPTABLE: Kind = Kind::Choice(&["repository", "log_group", "execution_role", "cluster", "security_group"]);
+
+/// `[defaults]` and `[sessions.NAME]`.
+pub(super) const SESSION: &[Key] = &[
+    key("owner", Kind::Text(Form::Owner)),
+    key("region", Kind::Text(Form::Region)),
+    key("adopt", Kind::List(&ADOPTABLE)),
+    key("names.repository", Kind::Text(Form::Name(NameRule::Repository))),
+    key("names.cluster", Kind::Text(Form::Name(NameRule::Ecs))),
+    key("names.task_definition", Kind::Text(Form::Name(NameRule::Ecs))),
+    key("names.container", Kind::Text(Form::Name(NameRule::Ecs))),
+    key("names.service", Kind::Text(Form::Name(NameRule::Ecs))),
+    key("names.security_group", Kind::Text(Form::Name(NameRule::SecurityGroup))),
+    key("names.log_group", Kind::Text(Form::Name(NameRule::LogGroup))),
+    key("names.execution_role", Kind::Text(Form::Name(NameRule::Role))),
+    key("image.source", Kind::Choice(&["registry", "executable"])),
+    key("image.uri", opt(&Kind::Text(Form::ImageUri))),
+    key("image.path", opt(&ANY)),
+    key("image.args", Kind::List(&ANY)),
+    key("image.tag", Kind::Text(Form::Tag)),
+    key("task.mode", Kind::Choice(&["task", "service"])),
+    key("task.desired", Kind::Int(1, 100)),
+    key("task.cpu", Kind::Cpu),
+    key("task.memory", Kind::Memory),
+    key("task.storage", Kind::Int(20, 200)),
+    key("task.arch", Kind::Choice(&["X86_64", "ARM64"])),
+    key("task.spot", Kind::Bool),
+    key("task.command", Kind::List(&ANY)),
+    key("task.stop_timeout", Kind::Span(2 * SECOND, 120 * SECOND)),
+    key("task.execution_role", opt(&Kind::Text(Form::RoleArn))),
+    key("task.task_role", opt(&Kind::Text(Form::RoleArn))),
+    key("task.max_restarts", Kind::Int(0, 100)),
+    key("task.restart_backoff", Kind::Span(100, HOUR)),
+    key("task.log_retention_days", Kind::OneOf(RETENTIONS)),
+    key("task.environment", Kind::Pairs),
+    key("network.vpc", opt(&Kind::Text(Form::Vpc))),
+    key("network.subnets", Kind::List(&Kind::Text(Form::Subnet))),
+    key("network.ingress", Kind::Ingress),
+    key("network.public_ip", Kind::Bool),
+    key("health.port", Kind::Int(1, 65_535)),
+    key("health.method", Kind::Choice(&["GET", "HEAD", "POST", "PUT", "OPTIONS"])),
+    key("health.path", Kind::Text(Form::HttpPath)),
+    key("health.expect_status", Kind::List(&Kind::Int(100, 599))),
+    key("health.expect_body", opt(&ANY)),
+    key("health.interval", Kind::Span(100, HOUR)),
+    key("health.timeout", Kind::Span(10, HOUR)),
+    key("health.start_grace", Kind::Span(SECOND, DAY)),
+    key("health.healthy_after", Kind::Int(1, 100)),
+    key("health.unhealthy_after", Kind::Int(1, 100)),
+    key("predict.body", opt(&Kind::Json)),
+    key("predict.path", Kind::Text(Form::HttpPath)),
+    key("predict.answer_key", Kind::Text(Form::DottedKey)),
+    key("predict.at_least", opt(&Kind::Number)),
+    key("predict.at_most", opt(&Kind::Number)),
+    key("predict.interval", Kind::Span(100, DAY)),
+    key("activity.metrics_path", opt(&Kind::Text(Form::HttpPath))),
+    key("activity.counter", Kind::Text(Form::PrometheusName)),
+    key("activity.labels", Kind::Pairs),
+    key("activity.interval", Kind::Span(100, HOUR)),
+    key("limits.idle_timeout", Kind::SpanOrNever(SECOND, 30 * DAY)),
+    key("limits.budget", Kind::Money),
+    key("limits.max_budget", opt(&Kind::Money)),
+    key("limits.lifetime", Kind::Span(SECOND, 365 * DAY)),
+    key("limits.max_lifetime", Kind::Span(SECOND, 365 * DAY)),
+    key("limits.ends_at", opt(&Kind::Instant)),
+    key("limits.warn_before", Kind::List(&Kind::Span(SECOND, 365 * DAY))),
+    key("limits.hours.end_cron", opt(&Kind::Text(Form::Cron))),
+    key("limits.hours.zone", Kind::Text(Form::Zone)),
+    key("end.on_idle", Kind::Choice(&["teardown", "stop"])),
+    key("end.on_hours", Kind::Choice(&["teardown", "stop"])),
+    key("end.keep_stopped", Kind::Span(0, 30 * DAY)),
+    key("end.on_shutdown", Kind::Choice(&["keep", "teardown"])),
+    key("end.credentials_margin", Kind::Span(0, DAY)),
+    key("end.credentials_expire_at", opt(&Kind::Instant)),
+    key("end.stop_allowance", Kind::Span(SECOND, HOUR)),
+    key("metrics.cloudwatch", Kind::Metrics),
+    key("metrics.namespace", Kind::Text(Form::Namespace)),
+    key("metrics.interval", Kind::Span(SECOND, HOUR)),
+];
+
+/// The sections that a file may have, with their keys. Sessions have those of `defaults`.
+pub(super) const SECTIONS: [(&str, &[Key]); 3] = [("daemon", DAEMON), ("aws", AWS), ("defaults", SESSION)];
+
+/// Whether the key's value is a table of the user's own words.
+pub(super) fn takes_table(kind: &Kind) -> bool {
+    match kind {
+        Kind::Pairs | Kind::Json => true,
+        Kind::Opt(inner) => takes_table(inner),
+        _ => false,
+    }
+}

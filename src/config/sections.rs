@@ -1,0 +1,220 @@
+//! From merged sections to domain values: field by field, no judgement.
+//!
+//! Guarantees: every key of the table of keys is read here, and only here. Must never report mistakes.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use super::{
+    reader::Reader,
+    settings::{AwsSettings, DaemonSettings, LogFormat, SandboxSettings},
+    value,
+};
+use crate::domain::{
+    model::{Arch, ImageSource, ResourceKind, Stage, TaskSize},
+    policy::{
+        ActivityPolicy, EndPolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
+        Policy, PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
+    },
+};
+
+/// The services that may have endpoints of their own.
+pub(super) const SERVICES: [&str; 8] = ["ecs", "ecr", "ec2", "iam", "sts", "logs", "cloudwatch", "tagging"];
+
+fn socket(text: &str) -> SocketAddr {
+    text.parse().unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
+/// `[daemon]`.
+pub(super) fn daemon(read: &Reader) -> DaemonSettings {
+    DaemonSettings {
+        state_dir: read.optional_path("state_dir"),
+        listen: socket(&read.text("listen")),
+        token_file: read.optional_path("token_file"),
+        allowed_hosts: read.texts("allowed_hosts"),
+        shutdown_grace: read.span("shutdown_grace"),
+        max_sessions: read.integer("max_sessions"),
+        log_level: read.text("log_level"),
+        log_format: match read.text("log_format").as_str() {
+            "human" => LogFormat::Human,
+            "json" => LogFormat::Json,
+            _ => LogFormat::Auto,
+        },
+        watch_files: read.boolean("watch_files"),
+    }
+}
+
+/// `[aws]`.
+pub(super) fn aws(read: &Reader) -> AwsSettings {
+    let endpoint = |service: &&str| Some(((*service).to_owned(), read.optional_text(&format!("endpoints.{service}"))?));
+    AwsSettings {
+        profile: read.optional_text("profile"),
+        endpoint_url: read.optional_text("endpoint_url"),
+        registry_endpoint: read.optional_text("registry_endpoint"),
+        endpoints: SERVICES.iter().filter_map(endpoint).collect::<BTreeMap<_, _>>(),
+        max_attempts: read.integer("max_attempts"),
+        connect_timeout: read.span("connect_timeout"),
+        read_timeout: read.span("read_timeout"),
+        operation_timeout: read.span("operation_timeout"),
+        sandbox: SandboxSettings {
+            enabled: read.boolean("sandbox.enabled"),
+            listen: socket(&read.text("sandbox.listen")),
+            latency: read.text("sandbox.latency"),
+            faults: read.texts("sandbox.faults"),
+            seed: read.integer("sandbox.seed"),
+        },
+    }
+}
+
+/// A session, over its defaults.
+pub(super) fn policy(name: &str, read: &Reader) -> Policy {
+    let kind = |text: &String| ResourceKind::ALL.into_iter().find(|kind| kind_name(*kind) == text);
+    Policy {
+        name: name.to_owned(),
+        owner: read.text("owner"),
+        region: read.text("region"),
+        names: names(read),
+        adopt: read.texts("adopt").iter().filter_map(kind).collect(),
+        image: ImagePolicy {
+            source: match read.text("image.source").as_str() {
+                "executable" => {
+                    ImageSource::Executable { path: read.text("image.path"), args: read.texts("image.args") }
+                }
+                _ => ImageSource::Registry { uri: read.text("image.uri") },
+            },
+            tag: read.text("image.tag"),
+        },
+        task: task(read),
+        network: NetworkPolicy {
+            vpc: read.optional_text("network.vpc"),
+            subnets: read.texts("network.subnets"),
+            ingress: read.ingress("network.ingress"),
+            public_ip: read.boolean("network.public_ip"),
+        },
+        health: health(read),
+        predict: read.json("predict.body").map(|body| PredictPolicy {
+            path: read.text("predict.path"),
+            body,
+            answer_key: read.text("predict.answer_key"),
+            at_least: read.number("predict.at_least"),
+            at_most: read.number("predict.at_most"),
+            interval: read.span("predict.interval"),
+        }),
+        activity: ActivityPolicy {
+            metrics_path: read.optional_text("activity.metrics_path"),
+            counter: read.text("activity.counter"),
+            labels: read.pairs("activity.labels"),
+            interval: read.span("activity.interval"),
+        },
+        limits: limits(read),
+        end: EndPolicy {
+            on_idle: stage(&read.text("end.on_idle")),
+            on_hours: stage(&read.text("end.on_hours")),
+            keep_stopped: read.span("end.keep_stopped"),
+            on_shutdown: match read.text("end.on_shutdown").as_str() {
+                "teardown" => ShutdownPolicy::Teardown,
+                _ => ShutdownPolicy::Keep,
+            },
+            credentials_margin: read.span("end.credentials_margin"),
+            credentials_expire_at: read.instant("end.credentials_expire_at"),
+            stop_allowance: read.span("end.stop_allowance"),
+        },
+        metrics: MetricsPolicy {
+            cloudwatch: read.texts("metrics.cloudwatch"),
+            namespace: read.text("metrics.namespace"),
+            interval: read.span("metrics.interval"),
+        },
+    }
+}
+
+fn names(read: &Reader) -> Names {
+    Names {
+        repository: read.text("names.repository"),
+        cluster: read.text("names.cluster"),
+        task_definition: read.text("names.task_definition"),
+        container: read.text("names.container"),
+        service: read.text("names.service"),
+        security_group: read.text("names.security_group"),
+        log_group: read.text("names.log_group"),
+        execution_role: read.text("names.execution_role"),
+    }
+}
+
+fn task(read: &Reader) -> TaskPolicy {
+    TaskPolicy {
+        run: match read.text("task.mode").as_str() {
+            "service" => RunMode::Service { desired: read.integer("task.desired") },
+            _ => RunMode::Task,
+        },
+        size: TaskSize {
+            cpu: read.cpu("task.cpu"),
+            memory: read.memory("task.memory"),
+            storage: read.integer("task.storage"),
+            arch: if read.text("task.arch") == Arch::Arm64.ecs_name() { Arch::Arm64 } else { Arch::X86_64 },
+            spot: read.boolean("task.spot"),
+        },
+        environment: read.pairs("task.environment"),
+        command: read.texts("task.command"),
+        stop_timeout: read.span("task.stop_timeout"),
+        execution_role: read.optional_text("task.execution_role"),
+        task_role: read.optional_text("task.task_role"),
+        max_restarts: read.integer("task.max_restarts"),
+        restart_backoff: read.span("task.restart_backoff"),
+        log_retention_days: read.integer("task.log_retention_days"),
+    }
+}
+
+fn health(read: &Reader) -> HealthPolicy {
+    let status = |value: &::config::Value| u16::try_from(value::integer(value).ok()?).ok();
+    HealthPolicy {
+        port: read.integer("health.port"),
+        method: read.text("health.method"),
+        path: read.text("health.path"),
+        expect_status: read.list("health.expect_status", status),
+        expect_body: read.optional_text("health.expect_body"),
+        interval: read.span("health.interval"),
+        timeout: read.span("health.timeout"),
+        start_grace: read.span("health.start_grace"),
+        healthy_after: read.integer("health.healthy_after"),
+        unhealthy_after: read.integer("health.unhealthy_after"),
+    }
+}
+
+fn limits(read: &Reader) -> Limits {
+    let budget = read.money("limits.budget").unwrap_or_default();
+    let zone = || read.text("limits.hours.zone");
+    let mut warn_before = read.list("limits.warn_before", |value| value::span(value).ok());
+    warn_before.sort_by(|a, b| b.cmp(a));
+    warn_before.dedup();
+    Limits {
+        idle_timeout: read.optional_span("limits.idle_timeout"),
+        budget,
+        max_budget: read.money("limits.max_budget").unwrap_or(budget),
+        lifetime: read.span("limits.lifetime"),
+        max_lifetime: read.span("limits.max_lifetime"),
+        ends_at: read.instant("limits.ends_at"),
+        hours: read.optional_text("limits.hours.end_cron").map(|end_cron| Hours { end_cron, zone: zone() }),
+        warn_before,
+    }
+}
+
+fn stage(text: &str) -> Stage {
+    if text == "stop" { Stage::Stop } else { Stage::Teardown }
+}
+
+/// A kind as the configuration writes it.
+pub(super) const fn kind_name(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Repository => "repository",
+        ResourceKind::Image => "image",
+        ResourceKind::LogGroup => "log_group",
+        ResourceKind::ExecutionRole => "execution_role",
+        ResourceKind::Cluster => "cluster",
+        ResourceKind::SecurityGroup => "security_group",
+        ResourceKind::TaskDefinition => "task_definition",
+        ResourceKind::Service => "service",
+        ResourceKind::Task => "task",
+    }
+}

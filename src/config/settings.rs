@@ -1,0 +1,160 @@
+//! The validated configuration, as the rest of the program takes it.
+//!
+//! Guarantees: everything in here has passed every check. Must never hold credentials.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use crate::domain::{meter::RateCard, model::Span, policy::Policy};
+
+use super::folders;
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `[daemon]`.
+    pub daemon: DaemonSettings,
+    /// `[aws]`.
+    pub aws: AwsSettings,
+    /// `[sessions.NAME]`, over `[defaults]`.
+    pub sessions: BTreeMap<String, Policy>,
+    /// Where it came from, lowest layer first.
+    pub sources: Vec<String>,
+    /// Key path → place, for every value that is not the built-in default.
+    pub origins: BTreeMap<String, String>,
+}
+
+/// `[daemon]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// Folder of journal and token; absent: the platform's. See [`DaemonSettings::state_folder`].
+    pub state_dir: Option<PathBuf>,
+    /// Address of the HTTP API; loopback unless `token_file` and `allowed_hosts` are set.
+    pub listen: SocketAddr,
+    /// The API's token file; absent: in the state folder. See [`DaemonSettings::token_path`].
+    pub token_file: Option<PathBuf>,
+    /// Host names, besides loopback, that requests may be addressed to.
+    pub allowed_hosts: Vec<String>,
+    /// How long a shutdown may take.
+    pub shutdown_grace: Span,
+    /// Sessions alive at once.
+    pub max_sessions: u32,
+    /// `tracing` filter.
+    pub log_level: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Whether files are watched for changes.
+    pub watch_files: bool,
+}
+
+impl DaemonSettings {
+    /// The folder of journal and token.
+    #[must_use]
+    pub fn state_folder(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(folders::state)
+    }
+
+    /// The API's token file.
+    #[must_use]
+    pub fn token_path(&self) -> PathBuf {
+        self.token_file.clone().unwrap_or_else(|| self.state_folder().join(Path::new("token")))
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// As the configuration writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            LogFormat::Auto => "auto",
+            LogFormat::Human => "human",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
+/// `[aws]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsSettings {
+    /// Profile of the shared configuration.
+    pub profile: Option<String>,
+    /// One endpoint for all services.
+    pub endpoint_url: Option<String>,
+    /// Address of the container registry, where it is not the one that ECR names.
+    pub registry_endpoint: Option<String>,
+    /// Endpoints of single services: `ecs`, `ecr`, `ec2`, `iam`, `sts`, `logs`, `cloudwatch`, `tagging`.
+    pub endpoints: BTreeMap<String, String>,
+    /// Attempts of one call, the first included.
+    pub max_attempts: u32,
+    /// Time to open a connection.
+    pub connect_timeout: Span,
+    /// Time to the first byte of an answer.
+    pub read_timeout: Span,
+    /// Time for one call with all attempts.
+    pub operation_timeout: Span,
+    /// The sandbox.
+    pub sandbox: SandboxSettings,
+}
+
+/// `[aws.sandbox]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxSettings {
+    /// Whether sessions run in the sandbox and not on AWS.
+    pub enabled: bool,
+    /// Loopback address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// `zero`, `fast` or `aws`.
+    pub latency: String,
+    /// Faults by name, in the sandbox's own words.
+    pub faults: Vec<String>,
+    /// Seed of chance events.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// The one region of all sessions: a daemon talks to one. Without a session, the default.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.sessions.values().next().map_or("us-east-1", |policy| policy.region.as_str())
+    }
+
+    /// What is legal and yet worth a word: one sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (name, policy) in &self.sessions {
+            let open = |sources: &[String]| sources.iter().any(|source| source.ends_with("/0"));
+            let ports: Vec<String> = policy
+                .network
+                .ingress
+                .iter()
+                .filter(|rule| open(&rule.sources))
+                .map(|rule| rule.port.to_string())
+                .collect();
+            if policy.network.public_ip && !ports.is_empty() && !self.aws.sandbox.enabled {
+                warnings.push(format!(
+                    "session {name}: port {} open to anybody on the internet; your own address with /32 is safer",
+                    ports.join(" and ")
+                ));
+            }
+            if let (_, Some(warning)) = RateCard::for_region(&policy.region) {
+                warnings.push(format!("session {name}: {warning}"));
+            }
+        }
+        warnings
+    }
+}

@@ -1,0 +1,275 @@
+//! The effective configuration as TOML, with the place of each value that is not a built-in default.
+//!
+//! Guarantees: what is shown loads back to equal settings; every key is there. Must never show anything that is not in
+//! the configuration.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use toml::Value;
+
+use super::{
+    keys::{AWS, DAEMON, Key, SESSION},
+    sections::kind_name,
+    settings::{AwsSettings, DaemonSettings, Settings},
+};
+use crate::domain::{
+    model::{ImageSource, Ingress, Span, Stage},
+    policy::{Policy, RunMode, ShutdownPolicy},
+};
+
+/// Values by key path.
+pub(super) type Flat = BTreeMap<&'static str, Value>;
+
+/// The effective configuration as TOML.
+#[must_use]
+pub fn show(settings: &Settings) -> String {
+    let mut text = format!("# Effective configuration of {}.\n", settings.sources.join(", then "));
+    section(&mut text, "daemon", DAEMON, &daemon(&settings.daemon), settings);
+    section(&mut text, "aws", AWS, &aws(&settings.aws), settings);
+    for (name, policy) in &settings.sessions {
+        section(&mut text, &format!("sessions.{name}"), SESSION, &session(policy), settings);
+    }
+    text
+}
+
+fn section(text: &mut String, name: &str, keys: &[Key], values: &Flat, settings: &Settings) {
+    let mut table = None;
+    for key in keys {
+        let Some(value) = values.get(key.path) else { continue };
+        let (parent, leaf) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+        if table != Some(parent) {
+            let dot = if parent.is_empty() { "" } else { "." };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "\n[{name}{dot}{parent}]");
+            table = Some(parent);
+        }
+        let _ = write!(text, "{leaf} = {value}");
+        match settings.origins.get(&format!("{name}.{}", key.path)) {
+            Some(origin) => {
+                let _ = writeln!(text, "  # {}", origin.replace(char::is_control, " "));
+            }
+            None => text.push('\n'),
+        }
+    }
+}
+
+fn text(text: impl ToString) -> Value {
+    Value::String(text.to_string())
+}
+
+fn optional(text: Option<&String>) -> Value {
+    Value::String(text.cloned().unwrap_or_default())
+}
+
+fn number(number: impl Into<i64>) -> Value {
+    Value::Integer(number.into())
+}
+
+fn texts(texts: &[String]) -> Value {
+    Value::Array(texts.iter().map(text).collect())
+}
+
+fn pairs(pairs: &[(String, String)]) -> Value {
+    Value::Table(pairs.iter().map(|(key, value)| (key.clone(), text(value))).collect())
+}
+
+fn bound(bound: Option<&serde_json::Number>) -> Value {
+    match bound {
+        None => text(""),
+        Some(number) => {
+            number.as_i64().map_or_else(|| Value::Float(number.as_f64().unwrap_or_default()), Value::Integer)
+        }
+    }
+}
+
+fn ingress(rule: &Ingress) -> Value {
+    let fields = [("port".to_owned(), number(rule.port)), ("sources".to_owned(), texts(&rule.sources))];
+    Value::Table(fields.into_iter().collect())
+}
+
+fn stage(stage: Stage) -> Value {
+    text(match stage {
+        Stage::Stop => "stop",
+        Stage::Teardown => "teardown",
+    })
+}
+
+fn path(path: Option<&std::path::PathBuf>) -> Value {
+    text(path.map(|path| path.display().to_string()).unwrap_or_default())
+}
+
+/// `[daemon]` by key.
+pub(super) fn daemon(it: &DaemonSettings) -> Flat {
+    Flat::from([
+        ("state_dir", path(it.state_dir.as_ref())),
+        ("listen", text(it.listen)),
+        ("token_file", path(it.token_file.as_ref())),
+        ("allowed_hosts", texts(&it.allowed_hosts)),
+        ("shutdown_grace", text(it.shutdown_grace)),
+        ("max_sessions", number(it.max_sessions)),
+        ("log_level", text(&it.log_level)),
+        ("log_format", text(it.log_format.name())),
+        ("watch_files", Value::Boolean(it.watch_files)),
+    ])
+}
+
+/// `[aws]` by key.
+pub(super) fn aws(it: &AwsSettings) -> Flat {
+    let own = |service: &str| optional(it.endpoints.get(service));
+    Flat::from([
+        ("profile", optional(it.profile.as_ref())),
+        ("endpoint_url", optional(it.endpoint_url.as_ref())),
+        ("registry_endpoint", optional(it.registry_endpoint.as_ref())),
+        ("max_attempts", number(it.max_attempts)),
+        ("connect_timeout", text(it.connect_timeout)),
+        ("read_timeout", text(it.read_timeout)),
+        ("operation_timeout", text(it.operation_timeout)),
+        ("endpoints.ecs", own("ecs")),
+        ("endpoints.ecr", own("ecr")),
+        ("endpoints.ec2", own("ec2")),
+        ("endpoints.iam", own("iam")),
+        ("endpoints.sts", own("sts")),
+        ("endpoints.logs", own("logs")),
+        ("endpoints.cloudwatch", own("cloudwatch")),
+        ("endpoints.tagging", own("tagging")),
+        ("sandbox.enabled", Value::Boolean(it.sandbox.enabled)),
+        ("sandbox.listen", text(it.sandbox.listen)),
+        ("sandbox.latency", text(&it.sandbox.latency)),
+        ("sandbox.faults", texts(&it.sandbox.faults)),
+        ("sandbox.seed", number(i64::try_from(it.sandbox.seed).unwrap_or(i64::MAX))),
+    ])
+}
+
+/// A session by key.
+pub(super) fn session(it: &Policy) -> Flat {
+    let mut flat = Flat::from([
+        ("owner", text(&it.owner)),
+        ("region", text(&it.region)),
+        ("adopt", Value::Array(it.adopt.iter().map(|kind| text(kind_name(*kind))).collect())),
+        ("names.repository", text(&it.names.repository)),
+        ("names.cluster", text(&it.names.cluster)),
+        ("names.task_definition", text(&it.names.task_definition)),
+        ("names.container", text(&it.names.container)),
+        ("names.service", text(&it.names.service)),
+        ("names.security_group", text(&it.names.security_group)),
+        ("names.log_group", text(&it.names.log_group)),
+        ("names.execution_role", text(&it.names.execution_role)),
+        ("network.vpc", optional(it.network.vpc.as_ref())),
+        ("network.subnets", texts(&it.network.subnets)),
+        ("network.ingress", Value::Array(it.network.ingress.iter().map(ingress).collect())),
+        ("network.public_ip", Value::Boolean(it.network.public_ip)),
+        ("activity.metrics_path", optional(it.activity.metrics_path.as_ref())),
+        ("activity.counter", text(&it.activity.counter)),
+        ("activity.labels", pairs(&it.activity.labels)),
+        ("activity.interval", text(it.activity.interval)),
+        ("metrics.cloudwatch", texts(&it.metrics.cloudwatch)),
+        ("metrics.namespace", text(&it.metrics.namespace)),
+        ("metrics.interval", text(it.metrics.interval)),
+    ]);
+    flat.extend(image(it));
+    flat.extend(task(it));
+    flat.extend(probes(it));
+    flat.extend(endings(it));
+    flat
+}
+
+fn image(it: &Policy) -> Flat {
+    let (source, uri, path, args) = match &it.image.source {
+        ImageSource::Registry { uri } => ("registry", uri.as_str(), "", &[][..]),
+        ImageSource::Executable { path, args } => ("executable", "", path.as_str(), &args[..]),
+    };
+    Flat::from([
+        ("image.source", text(source)),
+        ("image.uri", text(uri)),
+        ("image.path", text(path)),
+        ("image.args", texts(args)),
+        ("image.tag", text(&it.image.tag)),
+    ])
+}
+
+fn task(it: &Policy) -> Flat {
+    let task = &it.task;
+    let (mode, desired) = match task.run {
+        RunMode::Task => ("task", 1),
+        RunMode::Service { desired } => ("service", desired),
+    };
+    Flat::from([
+        ("task.mode", text(mode)),
+        ("task.desired", number(desired)),
+        ("task.cpu", number(task.size.cpu)),
+        ("task.memory", number(task.size.memory)),
+        ("task.storage", number(task.size.storage)),
+        ("task.arch", text(task.size.arch.ecs_name())),
+        ("task.spot", Value::Boolean(task.size.spot)),
+        ("task.command", texts(&task.command)),
+        ("task.stop_timeout", text(task.stop_timeout)),
+        ("task.execution_role", optional(task.execution_role.as_ref())),
+        ("task.task_role", optional(task.task_role.as_ref())),
+        ("task.max_restarts", number(task.max_restarts)),
+        ("task.restart_backoff", text(task.restart_backoff)),
+        ("task.log_retention_days", number(task.log_retention_days)),
+        ("task.environment", pairs(&task.environment)),
+    ])
+}
+
+fn probes(it: &Policy) -> Flat {
+    let health = &it.health;
+    let mut flat = Flat::from([
+        ("health.port", number(health.port)),
+        ("health.method", text(&health.method)),
+        ("health.path", text(&health.path)),
+        ("health.expect_status", Value::Array(health.expect_status.iter().map(|status| number(*status)).collect())),
+        ("health.expect_body", optional(health.expect_body.as_ref())),
+        ("health.interval", text(health.interval)),
+        ("health.timeout", text(health.timeout)),
+        ("health.start_grace", text(health.start_grace)),
+        ("health.healthy_after", number(health.healthy_after)),
+        ("health.unhealthy_after", number(health.unhealthy_after)),
+    ]);
+    // Without a body there is no such probe, and its other keys say nothing.
+    if let Some(predict) = &it.predict {
+        flat.extend([
+            ("predict.body", text(&predict.body)),
+            ("predict.path", text(&predict.path)),
+            ("predict.answer_key", text(&predict.answer_key)),
+            ("predict.at_least", bound(predict.at_least.as_ref())),
+            ("predict.at_most", bound(predict.at_most.as_ref())),
+            ("predict.interval", text(predict.interval)),
+        ]);
+    } else {
+        flat.insert("predict.body", text(""));
+    }
+    flat
+}
+
+fn endings(it: &Policy) -> Flat {
+    let (limits, end) = (&it.limits, &it.end);
+    let instant = |at: Option<crate::domain::model::Timestamp>| text(at.map(|at| at.to_string()).unwrap_or_default());
+    let mut flat = Flat::from([
+        ("limits.idle_timeout", text(limits.idle_timeout.map_or("never".to_owned(), |span: Span| span.to_string()))),
+        ("limits.budget", text(limits.budget.exact())),
+        ("limits.max_budget", text(limits.max_budget.exact())),
+        ("limits.lifetime", text(limits.lifetime)),
+        ("limits.max_lifetime", text(limits.max_lifetime)),
+        ("limits.ends_at", instant(limits.ends_at)),
+        ("limits.warn_before", Value::Array(limits.warn_before.iter().map(text).collect())),
+        ("limits.hours.end_cron", text(limits.hours.as_ref().map_or("", |hours| hours.end_cron.as_str()))),
+        ("end.on_idle", stage(end.on_idle)),
+        ("end.on_hours", stage(end.on_hours)),
+        ("end.keep_stopped", text(end.keep_stopped)),
+        (
+            "end.on_shutdown",
+            text(match end.on_shutdown {
+                ShutdownPolicy::Keep => "keep",
+                ShutdownPolicy::Teardown => "teardown",
+            }),
+        ),
+        ("end.credentials_margin", text(end.credentials_margin)),
+        ("end.credentials_expire_at", instant(end.credentials_expire_at)),
+        ("end.stop_allowance", text(end.stop_allowance)),
+    ]);
+    if let Some(hours) = &limits.hours {
+        flat.insert("limits.hours.zone", text(&hours.zone));
+    }
+    flat
+}
