@@ -1,0 +1,281 @@
+//! What can be asked of the engine: [`Control`] for [`Engine`].
+//!
+//! A command is made durable as desired state, then the slot is woken: the loop reads state, never
+//! messages. Whatever cannot be allowed is refused here, before it is journalled.
+
+use std::sync::Arc;
+
+use futures::{FutureExt, future::BoxFuture};
+use tokio::sync::watch;
+
+use super::{
+    engine::Engine,
+    handle::{CommandError, Control, Orphan},
+    reaper,
+    slot::{Durability, Slot},
+    status::SessionStatus,
+};
+use crate::{
+    domain::{
+        meter,
+        model::{
+            Entry, Estimate, Event, Extension, Money, Phase, Receipt, Record, Request, SessionId, Span, Stage,
+            Timestamp,
+        },
+        policy::Policy,
+    },
+    journal::Which,
+};
+
+impl Engine {
+    async fn open(&self, name: String) -> Result<SessionId, CommandError> {
+        let policy = self.policy(&name).ok_or_else(|| self.unknown_policy(&name))?;
+        if self.is_draining() {
+            return Err(CommandError::Refused("the daemon is shutting down and opens no session".to_owned()));
+        }
+        let mut live = 0;
+        for slot in self.slots() {
+            let seen = slot.snapshot().await;
+            if seen.record.is_closed() {
+                continue;
+            }
+            live += 1;
+            if shares_names(&seen.policy, &seen.record.id, &policy) {
+                return Err(CommandError::AlreadyLive(seen.record.id.clone()));
+            }
+        }
+        if live >= self.max_sessions {
+            return Err(CommandError::Refused(format!(
+                "{live} sessions are live, which is the most this daemon allows (daemon.max_sessions); end one first"
+            )));
+        }
+        let id = self.new_id(&name);
+        let event = Event::Opened {
+            name,
+            owner: policy.owner.clone(),
+            policy: serde_json::to_value(&*policy).map_err(|error| CommandError::Refused(error.to_string()))?,
+            overshoot: meter::overshoot(&policy, &self.card),
+        };
+        let entries = self.append(&id, vec![event]).await.map_err(|error| CommandError::Journal(error.to_string()))?;
+        let record = entries.first().and_then(|entry| Record::open(id.clone(), entry.at, &entry.event));
+        let record = record.ok_or_else(|| CommandError::Journal("the opening event was not kept".to_owned()))?;
+        tracing::info!(session.id = %id, "session opened");
+        self.admit(record, (*policy).clone());
+        Ok(id)
+    }
+
+    fn unknown_policy(&self, name: &str) -> CommandError {
+        let mut known = self.policy_names();
+        known.sort_by_key(|candidate| strsim::damerau_levenshtein(candidate, name));
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        CommandError::UnknownPolicy { name: name.to_owned(), known }
+    }
+
+    /// By id, or by a name that one live session (else one at all) bears.
+    fn find(&self, wanted: &str) -> Result<Arc<Slot>, CommandError> {
+        if let Ok(id) = wanted.parse::<SessionId>()
+            && let Some(slot) = self.slot(&id)
+        {
+            return Ok(slot);
+        }
+        let named: Vec<Arc<Slot>> =
+            self.slots().into_iter().filter(|slot| slot.status.borrow().name == wanted).collect();
+        let live: Vec<Arc<Slot>> =
+            named.iter().filter(|slot| slot.status.borrow().closed_at.is_none()).cloned().collect();
+        match (live.as_slice(), named.as_slice()) {
+            ([one], _) => Ok(Arc::clone(one)),
+            ([], []) => Err(CommandError::UnknownSession(wanted.to_owned())),
+            ([], closed) => {
+                Ok(Arc::clone(closed.iter().max_by_key(|slot| slot.status.borrow().opened_at).unwrap_or(&closed[0])))
+            }
+            (several, _) => Err(CommandError::Ambiguous {
+                name: wanted.to_owned(),
+                count: several.len(),
+                ids: several.iter().map(|slot| slot.id.to_string()).collect::<Vec<_>>().join(", "),
+            }),
+        }
+    }
+
+    async fn ask(&self, session: &str, request: Request) -> Result<SessionId, CommandError> {
+        let slot = self.find(session)?;
+        let seen = slot.snapshot().await;
+        allowed(&seen.record, &seen.policy, &request)?;
+        slot.write(self, vec![Event::Requested { request }], Durability::Required)
+            .await
+            .map_err(|error| CommandError::Journal(error.to_string()))?;
+        self.wake(&slot.id);
+        Ok(slot.id.clone())
+    }
+
+    async fn closed_receipts(&self, limit: usize) -> Result<Vec<Receipt>, CommandError> {
+        let records = self
+            .journal
+            .records(Which::Closed { limit })
+            .await
+            .map_err(|error| CommandError::Journal(error.to_string()))?;
+        let mut receipts: Vec<Receipt> =
+            records.into_iter().filter_map(|record| serde_json::from_value(record.receipt?).ok()).collect();
+        receipts.sort_by_key(|receipt| std::cmp::Reverse(receipt.ended_at));
+        Ok(receipts)
+    }
+
+    async fn find_receipt(&self, session: String) -> Result<Receipt, CommandError> {
+        if let Ok(id) = session.parse::<SessionId>()
+            && let Ok(Some(record)) = self.journal.record(&id).await
+        {
+            return match record.receipt.and_then(|receipt| serde_json::from_value(receipt).ok()) {
+                Some(receipt) => Ok(receipt),
+                None => Err(no_receipt(&id, record.phase)),
+            };
+        }
+        let receipts = self.closed_receipts(10_000).await?;
+        if let Some(receipt) = receipts.into_iter().find(|receipt| receipt.name == session) {
+            return Ok(receipt);
+        }
+        // A name that only live sessions bear: it is known, and its account is not closed.
+        let slot = self.find(&session)?;
+        let phase = slot.status.borrow().phase;
+        Err(no_receipt(&slot.id, phase))
+    }
+}
+
+fn no_receipt(id: &SessionId, phase: Phase) -> CommandError {
+    CommandError::Refused(format!(
+        "session {id} is {phase} and has no receipt yet; `labguard status {id}` shows its cost so far"
+    ))
+}
+
+/// Whether two sessions would use a resource of the same name in the same region.
+fn shares_names(live: &Policy, id: &SessionId, fresh: &Policy) -> bool {
+    let (live_names, fresh_names) = (live.names.for_session(id.as_str()), &fresh.names);
+    live.region == fresh.region
+        && (live_names.cluster == fresh_names.cluster
+            || live_names.security_group == fresh_names.security_group
+            || live_names.task_definition == fresh_names.task_definition
+            || live_names.repository == fresh_names.repository
+            || live_names.log_group == fresh_names.log_group
+            || live_names.execution_role == fresh_names.execution_role)
+}
+
+fn allowed(record: &Record, policy: &Policy, request: &Request) -> Result<(), CommandError> {
+    let refuse = |why: String| Err(CommandError::Refused(why));
+    let (id, phase) = (&record.id, record.phase);
+    if record.is_closed() {
+        return refuse(format!("session {id} has ended; `labguard receipt {id}` shows its account"));
+    }
+    let tearing = record.ending.as_ref().is_some_and(|ending| ending.stage == Stage::Teardown);
+    match request {
+        // Asking for the end of what is ending already is no mistake.
+        Request::End { .. } => Ok(()),
+        _ if tearing => refuse(format!("session {id} is being torn down; that cannot be undone")),
+        Request::Stop { .. } => Ok(()),
+        Request::Resume if phase != Phase::Stopping => {
+            refuse(format!("session {id} is {phase}; only a stopped session can be resumed"))
+        }
+        Request::Resume => Ok(()),
+        Request::Touch { .. } => Ok(()),
+        Request::Extend(Extension::Lifetime { by }) => {
+            let limits = &policy.limits;
+            let room = limits.max_lifetime.saturating_sub(limits.lifetime + record.extensions.lifetime);
+            if room == Span::ZERO {
+                return refuse(format!(
+                    "session {id} already has its longest lifetime, {} (limits.max_lifetime)",
+                    limits.max_lifetime
+                ));
+            }
+            if *by > room {
+                return refuse(format!(
+                    "session {id} can be extended by at most {room} more: its longest lifetime is {} (limits.max_lifetime)",
+                    limits.max_lifetime
+                ));
+            }
+            Ok(())
+        }
+        Request::Extend(Extension::Budget { by }) => {
+            let limits = &policy.limits;
+            let room = limits.max_budget.less(limits.budget + record.extensions.budget);
+            if room == Money::ZERO {
+                return refuse(format!(
+                    "session {id} already has its largest budget, {} (limits.max_budget)",
+                    limits.max_budget.exact()
+                ));
+            }
+            if *by > room {
+                return refuse(format!(
+                    "session {id} can be extended by at most {} more: its largest budget is {} (limits.max_budget)",
+                    room.exact(),
+                    limits.max_budget.exact()
+                ));
+            }
+            Ok(())
+        }
+        Request::Extend(Extension::Idle { .. }) if policy.limits.idle_timeout.is_none() => {
+            refuse(format!("session {id} has no idle timeout to extend"))
+        }
+        Request::Extend(Extension::Idle { .. }) => Ok(()),
+    }
+}
+
+impl Control for Arc<Engine> {
+    fn up(&self, policy: String) -> BoxFuture<'_, Result<SessionId, CommandError>> {
+        self.open(policy).boxed()
+    }
+
+    fn request(&self, session: String, request: Request) -> BoxFuture<'_, Result<SessionId, CommandError>> {
+        async move { self.ask(&session, request).await }.boxed()
+    }
+
+    fn list(&self) -> Vec<Arc<SessionStatus>> {
+        let mut all: Vec<Arc<SessionStatus>> =
+            self.slots().iter().map(|slot| Arc::clone(&slot.status.borrow())).collect();
+        all.sort_by_key(|status| status.opened_at);
+        all
+    }
+
+    fn get(&self, session: &str) -> Result<Arc<SessionStatus>, CommandError> {
+        Ok(Arc::clone(&self.find(session)?.status.borrow()))
+    }
+
+    fn follow(&self, session: &str) -> Result<watch::Receiver<Arc<SessionStatus>>, CommandError> {
+        Ok(self.find(session)?.status.subscribe())
+    }
+
+    fn history(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Receipt>, CommandError>> {
+        self.closed_receipts(limit).boxed()
+    }
+
+    fn receipt(&self, session: String) -> BoxFuture<'_, Result<Receipt, CommandError>> {
+        self.find_receipt(session).boxed()
+    }
+
+    fn entries(&self, session: String) -> BoxFuture<'_, Result<Vec<Entry>, CommandError>> {
+        async move {
+            let id = match self.find(&session) {
+                Ok(slot) => slot.id.clone(),
+                Err(_) => session.parse().map_err(|_| CommandError::UnknownSession(session.clone()))?,
+            };
+            let entries = self.journal.entries(&id).await.map_err(|error| CommandError::Journal(error.to_string()))?;
+            if entries.is_empty() { Err(CommandError::UnknownSession(session)) } else { Ok(entries) }
+        }
+        .boxed()
+    }
+
+    fn plan(&self, policy: &str) -> Result<Estimate, CommandError> {
+        let policy = self.policy(policy).ok_or_else(|| self.unknown_policy(policy))?;
+        Ok(meter::estimate(&policy, &self.card))
+    }
+
+    fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>> {
+        reaper::sweep(self, remove).boxed()
+    }
+
+    fn wake_all(&self) {
+        for slot in self.slots() {
+            self.wake(&slot.id);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,355 @@
+//! The engine's parts in one place: the boundaries it works through and the slots it works on.
+//!
+//! One turn of a slot is observe → decide → journal notes → execute → status. Turns of different sessions
+//! run side by side; turns of one session never do.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::future::BoxFuture;
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    executor,
+    identity::WhoAmI,
+    observe,
+    slot::{Durability, Slot},
+    summary, watcher,
+};
+use crate::{
+    clock::Clock,
+    cloud::Cloud,
+    domain::{
+        decide::{self, Rules},
+        meter::RateCard,
+        model::{Entry, Event, Observation, Phase, Plan, Record, SessionId, Span, Timestamp},
+        policy::Policy,
+    },
+    journal::{Journal, JournalError},
+    telemetry::prometheus::Metrics,
+    transport::Transport,
+};
+
+/// A named place where a test may stop the engine for ever, as a crash would.
+pub type Checkpoint = Arc<dyn Fn(&'static str) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What the engine is built from.
+#[derive(Clone)]
+pub struct Boundaries {
+    /// AWS, the sandbox, or an emulator.
+    pub cloud: Cloud,
+    /// Where events go.
+    pub journal: Journal,
+    /// The time of day.
+    pub clock: Clock,
+    /// The way to containers.
+    pub transport: Arc<dyn Transport>,
+    /// Prices.
+    pub card: RateCard,
+    /// Prometheus metrics.
+    pub metrics: Arc<Metrics>,
+    /// Seed of session ids.
+    pub seed: u64,
+    /// Most live sessions at once.
+    pub max_sessions: usize,
+    /// Crash places for tests; none in production.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// The shared engine; see the module's docs.
+pub struct Engine {
+    pub(super) cloud: Cloud,
+    pub(super) journal: Journal,
+    pub(super) clock: Clock,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) card: RateCard,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) max_sessions: usize,
+    checkpoint: Option<Checkpoint>,
+    ids: Mutex<SmallRng>,
+    book: RwLock<BTreeMap<String, Arc<Policy>>>,
+    slots: RwLock<BTreeMap<SessionId, Arc<Slot>>>,
+    draining: AtomicBool,
+    whoami: WhoAmI,
+    wake: mpsc::UnboundedSender<SessionId>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("draining", &self.is_draining()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine without slots, and the ear of its driver.
+    #[must_use]
+    pub fn new(
+        boundaries: Boundaries,
+        book: BTreeMap<String, Policy>,
+    ) -> (Arc<Engine>, mpsc::UnboundedReceiver<SessionId>) {
+        let (wake, ear) = mpsc::unbounded_channel();
+        let engine = Engine {
+            cloud: boundaries.cloud,
+            journal: boundaries.journal,
+            clock: boundaries.clock,
+            transport: boundaries.transport,
+            card: boundaries.card,
+            metrics: boundaries.metrics,
+            max_sessions: boundaries.max_sessions,
+            checkpoint: boundaries.checkpoint,
+            ids: Mutex::new(SmallRng::seed_from_u64(boundaries.seed)),
+            book: RwLock::new(book.into_iter().map(|(name, policy)| (name, Arc::new(policy))).collect()),
+            slots: RwLock::new(BTreeMap::new()),
+            draining: AtomicBool::new(false),
+            whoami: WhoAmI::default(),
+            wake,
+        };
+        (Arc::new(engine), ear)
+    }
+
+    /// "Look again" at one session. Carries no data.
+    pub fn wake(&self, session: &SessionId) {
+        // A closed ear means that the driver has stopped: nothing looks any more, which is what was asked.
+        let _ = self.wake.send(session.clone());
+    }
+
+    /// For what wakes sessions without holding the engine.
+    pub(super) fn waker(&self) -> mpsc::UnboundedSender<SessionId> {
+        self.wake.clone()
+    }
+
+    /// Whether the daemon is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on no session is opened, and those that end on shutdown do.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        for slot in self.slots() {
+            self.wake(&slot.id);
+        }
+    }
+
+    /// The policy of that name.
+    #[must_use]
+    pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
+        self.book.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The names of all policies.
+    #[must_use]
+    pub fn policy_names(&self) -> Vec<String> {
+        self.book.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Every slot, by id.
+    #[must_use]
+    pub fn slots(&self) -> Vec<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// One slot.
+    #[must_use]
+    pub fn slot(&self, id: &SessionId) -> Option<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Takes a session in and wakes it.
+    pub fn admit(&self, record: Record, policy: Policy) -> Arc<Slot> {
+        let now = self.clock.now();
+        let plan = Plan::default();
+        let status = summary::status(&record, &policy, &plan, &summary::Aside::default(), now);
+        let slot = Arc::new(Slot::new(record, policy, status));
+        self.slots.write().unwrap_or_else(PoisonError::into_inner).insert(slot.id.clone(), Arc::clone(&slot));
+        self.wake(&slot.id);
+        slot
+    }
+
+    /// A fresh id for a session of that policy.
+    #[must_use]
+    pub fn new_id(&self, name: &str) -> SessionId {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let id = SessionId::new(name, ids.next_u64());
+            if self.slot(&id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    /// Takes new policies: new sessions run under them, and live ones of the same name under their limits,
+    /// endings, probes and metrics. What a live session is made of (names, image, task, network) stays.
+    pub async fn replace_policies(&self, book: BTreeMap<String, Policy>) -> usize {
+        let mut changed = 0;
+        for slot in self.slots() {
+            let seen = slot.snapshot().await;
+            let Some(fresh) = book.get(&seen.record.name) else { continue };
+            let next = Policy {
+                health: fresh.health.clone(),
+                predict: fresh.predict.clone(),
+                activity: fresh.activity.clone(),
+                limits: fresh.limits.clone(),
+                end: fresh.end.clone(),
+                metrics: fresh.metrics.clone(),
+                ..(*seen.policy).clone()
+            };
+            if seen.record.is_closed() || next == *seen.policy {
+                continue;
+            }
+            let Ok(policy) = serde_json::to_value(&next) else { continue };
+            let event = Event::PolicyChanged { policy };
+            if let Err(error) = slot.write(self, vec![event], Durability::Required).await {
+                tracing::error!(session.id = %slot.id, %error, "the changed policy could not be journalled; the old one stays");
+                continue;
+            }
+            changed += 1;
+            self.wake(&slot.id);
+        }
+        *self.book.write().unwrap_or_else(PoisonError::into_inner) =
+            book.into_iter().map(|(name, policy)| (name, Arc::new(policy))).collect();
+        changed
+    }
+
+    /// Appends to the journal, and counts it.
+    pub(super) async fn append(&self, session: &SessionId, events: Vec<Event>) -> Result<Vec<Entry>, JournalError> {
+        let began = Instant::now();
+        let appended = self.journal.append(session, events).await;
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.metrics.append(appended.is_ok(), micros);
+        appended
+    }
+
+    pub(super) async fn checkpoint(&self, place: &'static str) {
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint(place).await;
+        }
+    }
+
+    /// One turn; answers when the next is due.
+    pub async fn turn(self: &Arc<Self>, slot: &Slot) -> Option<Timestamp> {
+        /// More rounds than any session needs in a row; the rest waits for the next turn.
+        const ROUNDS: usize = 12;
+        self.metrics.turn();
+        if let Err(error) = slot.flush(self).await {
+            tracing::debug!(%error, "the backlog still cannot be journalled");
+        }
+        let mut observation = None;
+        for _ in 0..ROUNDS {
+            let seen = slot.snapshot().await;
+            if seen.record.is_closed() {
+                self.retire(slot, &seen.record, &seen.policy);
+                return None;
+            }
+            if let Some(home) = &seen.record.identity
+                && observation.is_none()
+                && let Some(why) = self.whoami.stranger(&self.cloud, home).await
+            {
+                self.hold(slot, why).await;
+                return Some(self.clock.now() + Span::from_secs(15));
+            }
+            let now = self.clock.now();
+            let fresh = match observation.take() {
+                Some(fresh) => fresh,
+                None => {
+                    let tasks_seen_at = lock(&slot.memory).tasks_seen_at;
+                    let wants = decide::wants(&seen.record, &seen.policy, tasks_seen_at, now);
+                    observe::observe(self, slot, &seen.record, &wants).await
+                }
+            };
+            let now = self.clock.now();
+            let rules = Rules { policy: &seen.policy, card: &self.card };
+            let mut plan = decide::decide(&seen.record, &fresh, rules, now);
+            if !slot.is_at(seen.version) {
+                // Somebody asked for something meanwhile: what was decided is about a session that is no more.
+                continue;
+            }
+            let (notes, steps) = (std::mem::take(&mut plan.notes), std::mem::take(&mut plan.steps));
+            watcher::follow(self, slot, plan.watch.as_ref(), &seen.policy);
+            if notes.is_empty() && steps.is_empty() {
+                self.publish(slot, &plan, &fresh).await;
+                return Some(plan.wake_at.unwrap_or(now + Span::from_secs(60)));
+            }
+            if !notes.is_empty() {
+                self.journal_notes(slot, &seen.record, notes).await;
+            }
+            let carried = slot.snapshot().await.record;
+            let stepped = !steps.is_empty();
+            self.publish(slot, &plan, &fresh).await;
+            if stepped {
+                executor::execute(self, slot, &carried, steps).await;
+            } else {
+                observation = Some(fresh);
+            }
+        }
+        tracing::debug!("many rounds in one turn; the next turn goes on");
+        Some(self.clock.now() + Span::from_millis(200))
+    }
+
+    async fn journal_notes(&self, slot: &Slot, record: &Record, notes: Vec<Event>) {
+        for note in &notes {
+            summary::tell(record, note);
+            if let Event::Closed { .. } = note
+                && let Some(ending) = &record.ending
+            {
+                self.metrics.teardown(self.clock.now().since(ending.at).as_duration().as_secs_f64());
+            }
+        }
+        // The closing account must be durable before the session counts as closed.
+        let closes = notes.iter().any(|note| matches!(note, Event::Closed { .. }));
+        let durability = if closes { Durability::Required } else { Durability::WhenPossible };
+        self.checkpoint("before notes").await;
+        if let Err(error) = slot.write(self, notes, durability).await {
+            tracing::error!(%error, "the journal cannot be written; free disk space, labguard tries again by itself");
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        self.checkpoint("after notes").await;
+    }
+
+    async fn publish(&self, slot: &Slot, plan: &Plan, fresh: &Observation) {
+        let seen = slot.snapshot().await;
+        let aside =
+            summary::Aside { health: fresh.health.clone(), alarm: seen.alarm, refused: fresh.credentials.refused };
+        let status = summary::status(&seen.record, &seen.policy, plan, &aside, self.clock.now());
+        self.metrics.session(&summary::gauges(&status));
+        slot.status.send_replace(Arc::new(status));
+    }
+
+    /// Nothing can be known of the session in the cloud now, and nothing done: only its account goes on.
+    async fn hold(&self, slot: &Slot, why: String) {
+        if slot.status.borrow().alarm.as_ref() != Some(&why) {
+            tracing::error!("{why}");
+        }
+        let seen = slot.snapshot().await;
+        let rules = Rules { policy: &seen.policy, card: &self.card };
+        let now = self.clock.now();
+        // Decided for its outlook; notes and steps are not carried out.
+        let plan = decide::decide(&seen.record, &Observation::default(), rules, now);
+        let aside = summary::Aside { alarm: Some(why), ..summary::Aside::default() };
+        let status = summary::status(&seen.record, &seen.policy, &plan, &aside, now);
+        self.metrics.session(&summary::gauges(&status));
+        slot.status.send_replace(Arc::new(status));
+    }
+
+    fn retire(&self, slot: &Slot, record: &Record, policy: &Policy) {
+        lock(&slot.memory).watcher = None;
+        let plan =
+            decide::decide(record, &Observation::default(), Rules { policy, card: &self.card }, self.clock.now());
+        let status = summary::status(record, policy, &plan, &summary::Aside::default(), self.clock.now());
+        debug_assert_eq!(status.phase, Phase::Ended);
+        slot.status.send_replace(Arc::new(status));
+        self.metrics.forget(&record.id);
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

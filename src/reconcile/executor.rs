@@ -1,0 +1,204 @@
+//! Carries a plan's steps out: journal the intent, call the cloud, journal the outcome.
+//!
+//! Guarantees: nothing is made without a durable intent before the call; what takes things away goes on
+//! even when the journal cannot be written; every step may be run twice. Must never choose: whatever is
+//! open in a step is a mistake in the plan.
+
+use futures::future::join_all;
+
+use super::{
+    engine::Engine,
+    slot::{Durability, Slot},
+};
+use crate::{
+    cloud::{Ensured, Owner},
+    domain::model::{Action, Effect, Event, Fault, Record, ResourceKey, ResourceKind, Spec, Step, TaskFacts, TaskSize},
+    telemetry::redact::scrub,
+};
+
+/// Runs the steps side by side; returns how many changed something.
+pub async fn execute(engine: &Engine, slot: &Slot, record: &Record, steps: Vec<Step>) -> usize {
+    let (making, others): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(Step::creates);
+    let mut ready = others;
+    let intents: Vec<Event> = ready.iter().filter_map(intent).collect();
+    if let Err(error) = write(engine, slot, intents, Durability::WhenPossible).await {
+        tracing::error!(%error, "the journal cannot be written; removals go on without it");
+    }
+    let intents: Vec<Event> = making.iter().filter_map(intent).collect();
+    match write(engine, slot, intents, Durability::Required).await {
+        Ok(()) => ready.extend(making),
+        Err(error) => tracing::error!(%error, "nothing new is made while the journal cannot be written"),
+    }
+    let changed = join_all(ready.into_iter().map(|step| run(engine, slot, record, step))).await;
+    changed.into_iter().filter(|changed| *changed).count()
+}
+
+async fn write(
+    engine: &Engine,
+    slot: &Slot,
+    events: Vec<Event>,
+    durability: Durability,
+) -> Result<(), crate::journal::JournalError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    engine.checkpoint("before a journal write").await;
+    let written = slot.write(engine, events, durability).await;
+    engine.checkpoint("after a journal write").await;
+    written
+}
+
+/// What must be durable before the call. Journalled at each try: the record knows when it was last asked.
+fn intent(step: &Step) -> Option<Event> {
+    let event = |key: &ResourceKey, action, name: &str, size: Option<TaskSize>| {
+        Some(Event::Intended { key: *key, action, name: name.to_owned(), size })
+    };
+    match step {
+        Step::Identify | Step::Survey { .. } => None,
+        Step::Ensure { key, spec, .. } => {
+            let (name, size) = called(spec);
+            event(key, Action::Create, name, size)
+        }
+        Step::StopTask { key, removal } => event(key, Action::Stop, &removal.name, None),
+        Step::Remove { key, removal } => event(key, Action::Remove, &removal.name, None),
+    }
+}
+
+fn called(spec: &Spec) -> (&str, Option<TaskSize>) {
+    match spec {
+        Spec::Repository { name }
+        | Spec::LogGroup { name, .. }
+        | Spec::ExecutionRole { name }
+        | Spec::Cluster { name, .. }
+        | Spec::SecurityGroup { name, .. } => (name, None),
+        Spec::Image { repository, tag, source, .. } => match (repository, source) {
+            (Some(repository), _) => (repository, None),
+            (None, crate::domain::model::ImageSource::Registry { uri }) => (uri, None),
+            (None, crate::domain::model::ImageSource::Executable { .. }) => (tag, None),
+        },
+        Spec::TaskDefinition(definition) => (&definition.family, None),
+        Spec::Task(task) => (&task.token, Some(task.size)),
+        Spec::Service { name, task, .. } => (name, Some(task.size)),
+    }
+}
+
+async fn run(engine: &Engine, slot: &Slot, record: &Record, step: Step) -> bool {
+    let owner = Owner { session: &record.id, owner: &record.owner };
+    let cloud = &engine.cloud;
+    engine.checkpoint("before a call").await;
+    let outcome = match &step {
+        Step::Identify => cloud.identity().await.map(|identity| vec![Event::Identified { identity }]),
+        Step::Survey { vpc, subnets } => {
+            cloud.survey(vpc.as_deref(), subnets).await.map(|network| vec![Event::Surveyed { network }])
+        }
+        Step::Ensure { key, spec, adopt } => match key.kind {
+            ResourceKind::Image => crate::image::ensure(cloud, spec, owner).await,
+            _ => cloud.ensure(owner, *key, spec, *adopt).await,
+        }
+        .map(|ensured| made(*key, spec, ensured)),
+        Step::StopTask { key, removal } => {
+            cloud.stop_task(owner, removal).await.map(|effect| vec![done(*key, Action::Stop, effect, None)])
+        }
+        Step::Remove { key, removal } => match key.kind {
+            ResourceKind::Image => crate::image::remove(cloud, owner, removal).await,
+            kind => cloud.remove(owner, kind, removal).await,
+        }
+        .map(|effect| vec![done(*key, Action::Remove, effect, None)]),
+    };
+    engine.checkpoint("after a call").await;
+    let action = match &step {
+        Step::Identify | Step::Survey { .. } | Step::Ensure { .. } => Action::Create,
+        Step::StopTask { .. } => Action::Stop,
+        Step::Remove { .. } => Action::Remove,
+    };
+    let (events, changed) = match outcome {
+        Ok(events) => {
+            tell(record, &step, &events);
+            (events, true)
+        }
+        Err(fault) => {
+            let fault = scrubbed(fault);
+            tell_fault(&step, action, &fault);
+            (vec![Event::Failed { key: step.key(), action, fault }], false)
+        }
+    };
+    // The outcome of a call that was made is kept in memory whatever the disk says.
+    if let Err(error) = write(engine, slot, events, Durability::WhenPossible).await {
+        tracing::error!(%error, "an outcome could not be journalled; it is kept and tried again");
+    }
+    changed
+}
+
+fn done(key: ResourceKey, action: Action, effect: Effect, id: Option<String>) -> Event {
+    Event::Done { key, action, effect, id }
+}
+
+fn made(key: ResourceKey, spec: &Spec, ensured: Ensured) -> Vec<Event> {
+    let mut events = vec![done(key, Action::Create, ensured.effect, ensured.id.clone())];
+    if let (Spec::Task(task), Some(id)) = (spec, ensured.id) {
+        let facts = ensured.task.unwrap_or_else(|| TaskFacts::new(id));
+        events.push(Event::TaskSeen { key, facts, size: task.size });
+    }
+    events
+}
+
+fn tell(record: &Record, step: &Step, events: &[Event]) {
+    for event in events {
+        match event {
+            Event::Done { key, effect, id, .. } => {
+                tracing::info!(resource = %key, ?effect, id = id.as_deref().unwrap_or_default(), "step done");
+            }
+            Event::Identified { identity } => {
+                tracing::info!(account = %identity.account, region = %identity.region, "identified");
+            }
+            _ => tracing::debug!(session = %record.id, ?step, "step done"),
+        }
+    }
+}
+
+fn tell_fault(step: &Step, action: Action, fault: &Fault) {
+    let resource = step.key().map(|key| key.to_string()).unwrap_or_default();
+    if fault.class.may_pass() {
+        tracing::debug!(%resource, ?action, class = fault.class.name(), "step will be tried again: {fault}");
+    } else {
+        tracing::warn!(%resource, ?action, class = fault.class.name(), "step failed: {fault}");
+    }
+}
+
+/// A fault as it may be kept for ever: an error text repeats what was sent, and that may hold a secret.
+fn scrubbed(fault: Fault) -> Fault {
+    Fault {
+        code: scrub(&fault.code),
+        message: scrub(&fault.message),
+        request_id: fault.request_id,
+        advice: fault.advice.as_deref().map(scrub),
+        ..fault
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::model::FaultClass;
+
+    #[test]
+    fn a_secret_in_a_refusal_never_reaches_the_journal() {
+        let fault = Fault {
+            class: FaultClass::Rejected,
+            operation: "ecs:RegisterTaskDefinition".to_owned(),
+            code: "ClientException".to_owned(),
+            message: "Invalid environment: DB_PASSWORD=hunter2hunter2, cpu 3".to_owned(),
+            request_id: Some("01234567-89ab-cdef-0123-456789abcdef".to_owned()),
+            advice: Some("look at token=abcdefabcdef".to_owned()),
+        };
+        let kept =
+            serde_json::to_string(&Event::Failed { key: None, action: Action::Create, fault: scrubbed(fault.clone()) })
+                .unwrap();
+        assert!(!kept.contains("hunter2") && !kept.contains("abcdefabcdef"), "{kept}");
+        for kept_as_it_is in ["cpu 3", "ClientException", "01234567-89ab-cdef-0123-456789abcdef"] {
+            assert!(kept.contains(kept_as_it_is), "{kept_as_it_is} is lost: {kept}");
+        }
+        let plain = Fault { message: "ENI eni-0123456789abcdef0 is in use".to_owned(), advice: None, ..fault };
+        assert_eq!(scrubbed(plain.clone()), plain, "what is no secret is kept, unchanged");
+    }
+}

@@ -1,0 +1,103 @@
+//! The one door to the engine for the API, the CLI's demo and the scheduler.
+//!
+//! Commands are made durable first, then the session's slot is woken; none of them waits for the cloud.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::status::SessionStatus;
+use crate::domain::model::{Entry, Estimate, Receipt, Request, SessionId, Timestamp};
+
+/// Why a command was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No policy of that name.
+    #[error("no session named \"{name}\" in the configuration; it has: {known}")]
+    UnknownPolicy {
+        /// What was asked for.
+        name: String,
+        /// What there is, with the nearest first.
+        known: String,
+    },
+    /// No session of that id or name.
+    #[error("no session \"{0}\"; `labguard status` lists those that live, `labguard history` the others")]
+    UnknownSession(String),
+    /// A name that several live sessions bear.
+    #[error("\"{name}\" is the name of {count} live sessions; give the id: {ids}")]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// How many.
+        count: usize,
+        /// Their ids.
+        ids: String,
+    },
+    /// One of that policy runs already (its resource names are fixed).
+    #[error("session {0} of this policy is live and its resource names are fixed; end it first (`labguard down {0}`)")]
+    AlreadyLive(SessionId),
+    /// It makes no sense in its present phase.
+    #[error("{0}")]
+    Refused(String),
+    /// The journal could not be written: nothing was done.
+    #[error("the journal cannot be written, so nothing was done: {0}")]
+    Journal(String),
+    /// The cloud could not be asked (sweep).
+    #[error("{0}")]
+    Cloud(String),
+}
+
+/// Something in the account that bears labguard's tag and belongs to no live session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    /// The session in its tag.
+    pub session: String,
+    /// For people: `cluster`, `security group`, …
+    pub kind: String,
+    /// ARN or id.
+    pub id: String,
+    /// What happened when its removal was asked for; absent when only listed.
+    pub outcome: Option<String>,
+}
+
+/// What can be asked of the engine.
+pub trait Control: Send + Sync {
+    /// Opens a session of a policy. Durable when it returns.
+    fn up(&self, policy: String) -> BoxFuture<'_, Result<SessionId, CommandError>>;
+    /// Asks something of a live session, by id or (unambiguous) name. Durable when it returns.
+    fn request(&self, session: String, request: Request) -> BoxFuture<'_, Result<SessionId, CommandError>>;
+    /// Every live session, and those closed since the daemon started, oldest first.
+    fn list(&self) -> Vec<Arc<SessionStatus>>;
+    /// One session by id or (unambiguous) name.
+    ///
+    /// # Errors
+    /// Unknown or ambiguous.
+    fn get(&self, session: &str) -> Result<Arc<SessionStatus>, CommandError>;
+    /// Its status as it changes.
+    ///
+    /// # Errors
+    /// Unknown or ambiguous.
+    fn follow(&self, session: &str) -> Result<watch::Receiver<Arc<SessionStatus>>, CommandError>;
+    /// Receipts of closed sessions, newest first.
+    fn history(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Receipt>, CommandError>>;
+    /// The receipt of one closed session, by id or name (the newest of that name).
+    fn receipt(&self, session: String) -> BoxFuture<'_, Result<Receipt, CommandError>>;
+    /// The journal of one session.
+    fn entries(&self, session: String) -> BoxFuture<'_, Result<Vec<Entry>, CommandError>>;
+    /// What a session of a policy would make and cost.
+    ///
+    /// # Errors
+    /// Unknown policy.
+    fn plan(&self, policy: &str) -> Result<Estimate, CommandError>;
+    /// Orphans by tag; with `remove`, their removal is tried and the outcome told.
+    fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>>;
+    /// "Look again" at every session; carries no data.
+    fn wake_all(&self);
+    /// The time of day by the engine's clock.
+    fn now(&self) -> Timestamp;
+}
+
+/// A shared door.
+pub type Handle = Arc<dyn Control>;

@@ -1,0 +1,94 @@
+//! Looks at the cloud: what a decision wants, read afresh and side by side.
+//!
+//! A read that fails leaves its answer unknown: unknown is not absent.
+
+use futures::future::join_all;
+
+use super::{engine::Engine, slot::Slot, watcher::Reading};
+use crate::{
+    cloud::Owner,
+    domain::model::{
+        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, Sighting, TaskFacts, Want,
+    },
+};
+
+enum Answer {
+    Resource(ResourceKey, Result<Observed<Sighting>, Fault>),
+    Tasks(Result<Observed<Vec<TaskFacts>>, Fault>),
+}
+
+/// Answers `wants`, and adds what the watcher and the credentials say.
+pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Want]) -> Observation {
+    let answers = join_all(wants.iter().map(|want| async move {
+        match want {
+            Want::Resource(key) => Answer::Resource(*key, look(engine, record, *key).await),
+            Want::Tasks => Answer::Tasks(tasks(engine, record).await),
+        }
+    }))
+    .await;
+
+    let mut observation = Observation { draining: engine.is_draining(), ..Observation::default() };
+    let mut tasks_read = false;
+    for answer in answers {
+        match answer {
+            Answer::Resource(key, Ok(sighting)) => {
+                tasks_read |= key.kind == ResourceKind::Task && sighting != Observed::Unknown;
+                observation.sightings.insert(key, sighting);
+            }
+            Answer::Tasks(Ok(tasks)) => {
+                tasks_read |= tasks != Observed::Unknown;
+                observation.tasks = tasks;
+            }
+            Answer::Resource(key, Err(fault)) => {
+                tracing::debug!(resource = %key, fault = %fault, "a look failed");
+            }
+            Answer::Tasks(Err(fault)) => tracing::debug!(fault = %fault, "listing tasks failed"),
+        }
+    }
+    let mut memory = slot.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if tasks_read {
+        memory.tasks_seen_at = Some(engine.clock.now());
+    }
+    observation.tasks_seen_at = memory.tasks_seen_at;
+    let Reading { health, activity } =
+        memory.watcher.as_ref().map(super::watcher::Watcher::reading).unwrap_or_default();
+    observation.health = health;
+    observation.activity = activity;
+    observation.credentials = engine.cloud.credentials();
+    observation
+}
+
+async fn look(engine: &Engine, record: &Record, key: ResourceKey) -> Result<Observed<Sighting>, Fault> {
+    let removal = address(record, key);
+    let owner = Owner { session: &record.id, owner: &record.owner };
+    engine.checkpoint("before a look").await;
+    let answer = match key.kind {
+        ResourceKind::Image => crate::image::look(&engine.cloud, owner, &removal).await,
+        _ => engine.cloud.look(owner, key.kind, &removal).await,
+    };
+    engine.checkpoint("after a look").await;
+    answer
+}
+
+async fn tasks(engine: &Engine, record: &Record) -> Result<Observed<Vec<TaskFacts>>, Fault> {
+    let Some(cluster) = record.only(ResourceKind::Cluster) else { return Ok(Observed::Absent) };
+    let service = record.only(ResourceKind::Service).map(|service| service.name.as_str());
+    let owner = Owner { session: &record.id, owner: &record.owner };
+    engine.checkpoint("before listing tasks").await;
+    let answer = engine.cloud.tasks(owner, &cluster.name, service).await;
+    engine.checkpoint("after listing tasks").await;
+    answer
+}
+
+/// How to find a resource of a record.
+#[must_use]
+pub fn address(record: &Record, key: ResourceKey) -> Removal {
+    let resource = record.resources.get(&key);
+    Removal {
+        name: resource.map(|resource| resource.name.clone()).unwrap_or_default(),
+        id: resource.and_then(|resource| resource.id.clone()),
+        cluster: record.only(ResourceKind::Cluster).map(|cluster| cluster.name.clone()),
+        vpc: record.network.as_ref().map(|network| network.vpc.clone()),
+        reason: String::new(),
+    }
+}

@@ -1,0 +1,108 @@
+//! Publishes the chosen metrics of every session to CloudWatch, and counts what that costs.
+//!
+//! One loop for all sessions: those with the same namespace and interval share calls. A failure is told
+//! once and never holds a session up; what was sent is journalled with the session, since it costs money.
+//! A session that is being torn down publishes nothing more: its budget is for the teardown.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    engine::Engine,
+    slot::{Durability, Slot},
+    summary,
+};
+use crate::{
+    cloud,
+    domain::model::{Event, SessionId, Stage, Timestamp},
+    telemetry::cloudwatch::{self, MetricHours},
+};
+
+/// How often due sessions are looked for.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Runs until `stop`.
+pub async fn publish(engine: Arc<Engine>, stop: CancellationToken) {
+    let mut book = Book::default();
+    while stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+        book.round(&engine).await;
+    }
+}
+
+/// A session whose interval has passed, and what is to be said of it.
+type Due = (Arc<Slot>, Vec<cloudwatch::Datum>);
+
+#[derive(Debug, Default)]
+struct Book {
+    /// When each session was last published, and which of its metrics had data in the present hour.
+    published: HashMap<SessionId, (Timestamp, MetricHours)>,
+    /// The failure told last, so that it is told once.
+    told: Option<String>,
+}
+
+impl Book {
+    async fn round(&mut self, engine: &Arc<Engine>) {
+        let now = engine.clock.now();
+        let mut by_namespace: BTreeMap<String, Vec<Due>> = BTreeMap::new();
+        let mut live = HashMap::new();
+        for slot in engine.slots() {
+            let seen = slot.snapshot().await;
+            let policy = &seen.policy.metrics;
+            // A teardown that takes long (something is stuck) must not spend beyond the budget on telling so:
+            // Prometheus, status and log say it for nothing.
+            let ends = seen.record.ending.as_ref().is_some_and(|ending| ending.stage == Stage::Teardown);
+            if ends || seen.record.identity.is_none() || policy.cloudwatch.is_empty() {
+                continue;
+            }
+            if let Some((last, hours)) = self.published.remove(&slot.id) {
+                let due = now.since(last) >= policy.interval;
+                live.insert(slot.id.clone(), (last, hours));
+                if !due {
+                    continue;
+                }
+            }
+            let gauges = summary::gauges(&slot.status.borrow());
+            let data = cloudwatch::data(&gauges, &policy.cloudwatch, now);
+            if !data.is_empty() {
+                by_namespace.entry(policy.namespace.clone()).or_default().push((slot, data));
+            }
+        }
+        for (namespace, sessions) in by_namespace {
+            let data: Vec<cloud::Datum> =
+                sessions.iter().flat_map(|(_, data)| data.iter().cloned().map(datum)).collect();
+            match engine.cloud.put_metrics(&namespace, &data).await {
+                Ok(calls) => {
+                    self.told = None;
+                    // Shared calls are counted in full for each: never too little.
+                    for (slot, data) in sessions {
+                        let (last, hours) = live.entry(slot.id.clone()).or_default();
+                        *last = now;
+                        let hours = hours.count(&data);
+                        let event = Event::Metered { put_metric_calls: calls, metric_hours: hours };
+                        let written = slot.write(engine, vec![event], Durability::WhenPossible).await;
+                        if let Err(error) = written {
+                            tracing::debug!(%error, "the cost of metrics could not be journalled yet");
+                        }
+                    }
+                }
+                Err(fault) => {
+                    let text = fault.to_string();
+                    if self.told.as_ref() != Some(&text) {
+                        tracing::warn!(%namespace, "metrics could not be published: {text}");
+                        self.told = Some(text);
+                    }
+                }
+            }
+        }
+        self.published = live;
+    }
+}
+
+fn datum(datum: cloudwatch::Datum) -> cloud::Datum {
+    cloud::Datum { name: datum.name, value: datum.value, unit: datum.unit, dimensions: datum.dimensions, at: datum.at }
+}

@@ -1,0 +1,172 @@
+//! One slot per session: its record, the policy it runs under, and what is known of it between turns.
+//!
+//! Guarantee: an event is journalled before it is taken into the record, and both happen under one lock,
+//! so that replay and the live record never differ in order. When the journal cannot be written, what
+//! takes things away goes on (its events wait in a backlog); what makes things is refused.
+
+use std::sync::{
+    Arc, Mutex as PlainMutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::sync::{Mutex, watch};
+
+use super::{engine::Engine, status::SessionStatus, watcher::Watcher};
+use crate::{
+    domain::{
+        model::{Event, Record, SessionId, Timestamp},
+        policy::Policy,
+    },
+    journal::JournalError,
+};
+
+/// What is kept of a session between turns, beside its record.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// When its tasks were last read from the cloud.
+    pub tasks_seen_at: Option<Timestamp>,
+    /// Who watches its present task.
+    pub watcher: Option<Watcher>,
+}
+
+/// One session in the engine.
+#[derive(Debug)]
+pub struct Slot {
+    /// Its id.
+    pub id: SessionId,
+    state: Mutex<State>,
+    /// Counts applied events: a plan made for an older version is not carried out.
+    version: AtomicU64,
+    /// What is kept between turns.
+    pub memory: PlainMutex<Memory>,
+    /// Its status as it changes.
+    pub status: watch::Sender<Arc<SessionStatus>>,
+}
+
+#[derive(Debug)]
+struct State {
+    record: Arc<Record>,
+    policy: Arc<Policy>,
+    /// Applied, not yet durable.
+    backlog: Vec<Event>,
+    alarm: Option<String>,
+}
+
+/// A consistent look at a slot.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The record.
+    pub record: Arc<Record>,
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Its version.
+    pub version: u64,
+    /// What a person must know about the journal, if anything.
+    pub alarm: Option<String>,
+}
+
+/// Whether events may be taken in when the journal cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// No: nothing is applied, the caller must not act.
+    Required,
+    /// Yes: they are applied now and journalled as soon as it can be written again.
+    WhenPossible,
+}
+
+impl Slot {
+    /// A slot for a record that was just opened or recovered.
+    #[must_use]
+    pub fn new(record: Record, policy: Policy, status: SessionStatus) -> Self {
+        Self {
+            id: record.id.clone(),
+            state: Mutex::new(State {
+                record: Arc::new(record),
+                policy: Arc::new(policy),
+                backlog: Vec::new(),
+                alarm: None,
+            }),
+            version: AtomicU64::new(1),
+            memory: PlainMutex::new(Memory::default()),
+            status: watch::Sender::new(Arc::new(status)),
+        }
+    }
+
+    /// A consistent look.
+    pub async fn snapshot(&self) -> Snapshot {
+        let state = self.state.lock().await;
+        Snapshot {
+            record: Arc::clone(&state.record),
+            policy: Arc::clone(&state.policy),
+            version: self.version.load(Ordering::Acquire),
+            alarm: state.alarm.clone(),
+        }
+    }
+
+    /// Whether nothing was applied since `version`.
+    #[must_use]
+    pub fn is_at(&self, version: u64) -> bool {
+        self.version.load(Ordering::Acquire) == version
+    }
+
+    /// Journals events and takes them into the record, as one.
+    ///
+    /// # Errors
+    /// [`JournalError`] when they are not durable. With [`Durability::WhenPossible`] they are applied all
+    /// the same and wait in the backlog.
+    pub async fn write(&self, engine: &Engine, events: Vec<Event>, durability: Durability) -> Result<(), JournalError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.lock().await;
+        let waiting = state.backlog.len();
+        let mut all = state.backlog.clone();
+        all.extend(events.iter().cloned());
+        match engine.append(&self.id, all).await {
+            Ok(entries) => {
+                state.backlog.clear();
+                state.alarm = None;
+                for entry in entries.into_iter().skip(waiting) {
+                    self.take(&mut state, entry.at, &entry.event);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                state.alarm = Some(format!("the journal cannot be written: {error}"));
+                if durability == Durability::WhenPossible {
+                    let now = engine.clock.now();
+                    for event in &events {
+                        self.take(&mut state, now, event);
+                    }
+                    state.backlog.extend(events);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Tries again to journal what waits.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it still cannot be written.
+    pub async fn flush(&self, engine: &Engine) -> Result<(), JournalError> {
+        let mut state = self.state.lock().await;
+        if state.backlog.is_empty() {
+            return Ok(());
+        }
+        engine.append(&self.id, state.backlog.clone()).await?;
+        state.backlog.clear();
+        state.alarm = None;
+        Ok(())
+    }
+
+    fn take(&self, state: &mut State, at: Timestamp, event: &Event) {
+        Arc::make_mut(&mut state.record).apply(at, event);
+        if let Event::PolicyChanged { policy } = event
+            && let Ok(policy) = serde_json::from_value::<Policy>(policy.clone())
+        {
+            state.policy = Arc::new(policy);
+        }
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+}

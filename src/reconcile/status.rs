@@ -1,0 +1,107 @@
+//! What a person or program may know of a session. Read-only; made after every turn of the loop.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::model::{
+    Blocker, Cause, Identity, LastActivity, Life, Limit, Money, Phase, ResourceKey, SessionId, Span, Timestamp,
+};
+
+/// One resource of a session, for status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceStatus {
+    /// Which.
+    pub key: ResourceKey,
+    /// Its name.
+    pub name: String,
+    /// ARN, id or URI.
+    pub id: Option<String>,
+    /// Where it is in its life.
+    pub life: Life,
+    /// Whether labguard made it.
+    pub ours: bool,
+    /// The last failure, if its present action failed.
+    pub fault: Option<String>,
+    /// What its removal waits for, while that is the usual course of things and no failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+}
+
+impl SessionStatus {
+    /// How long it has been idle at `now`, where that is known: this status may be some seconds old.
+    #[must_use]
+    pub fn idle_at(&self, now: Timestamp) -> Option<Span> {
+        self.idle.map(|idle| idle + now.since(self.at))
+    }
+}
+
+/// Health, for status.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HealthStatus {
+    /// `None` before the first verdict.
+    pub healthy: Option<bool>,
+    /// What the last probe said.
+    pub detail: String,
+    /// When it was asked.
+    pub at: Option<Timestamp>,
+    /// How long it took, in microseconds.
+    pub latency_us: u64,
+}
+
+/// A session as its users see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Its id.
+    pub id: SessionId,
+    /// Its policy's name.
+    pub name: String,
+    /// Who it belongs to.
+    pub owner: String,
+    /// Where it is.
+    pub phase: Phase,
+    /// Since when.
+    pub phase_since: Timestamp,
+    /// Why, or what it is doing now.
+    pub doing: String,
+    /// Where it runs.
+    pub identity: Option<Identity>,
+    /// When it was accepted.
+    pub opened_at: Timestamp,
+    /// `http://IP:5000`, once announced.
+    pub url: Option<String>,
+    /// Health.
+    pub health: HealthStatus,
+    /// The last sign of use.
+    pub last_activity: Option<LastActivity>,
+    /// How long it has been idle, where that is known.
+    pub idle: Option<Span>,
+    /// Spend so far, gross.
+    pub spend: Money,
+    /// Spend per hour now.
+    pub rate: Money,
+    /// The budget with its extensions.
+    pub budget: Money,
+    /// What is left of it after what teardown will still cost.
+    pub budget_left: Money,
+    /// The stated worst-case overshoot.
+    pub overshoot: Money,
+    /// Every limit that is set, soonest first: what ends it next, when, and what would move it.
+    pub limits: Vec<Limit>,
+    /// Why it ends, once it does, with the figures.
+    pub ending: Option<(Cause, String)>,
+    /// Restarts so far.
+    pub restarts: u32,
+    /// Every resource.
+    pub resources: Vec<ResourceStatus>,
+    /// How many things of ours may still exist.
+    pub things_left: usize,
+    /// What blocks the end.
+    pub blockers: Vec<Blocker>,
+    /// When the next look is due.
+    pub next_look: Option<Timestamp>,
+    /// Something a person must know: a journal that cannot be written, credentials refused.
+    pub alarm: Option<String>,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// When this status was made.
+    pub at: Timestamp,
+}

@@ -1,0 +1,272 @@
+//! From record, plan and readings to what people see: status, gauges and log lines.
+
+use crate::{
+    domain::{
+        model::{
+            Event, FaultClass, HealthReading, Life, Money, Phase, Plan, Record, Resource, Span, TaskStatus, Timestamp,
+        },
+        policy::Policy,
+    },
+    telemetry::SessionGauges,
+};
+
+use super::status::{HealthStatus, ResourceStatus, SessionStatus};
+
+/// What is known beside record and plan.
+#[derive(Clone, Debug, Default)]
+pub struct Aside {
+    /// The present probe reading.
+    pub health: HealthReading,
+    /// What is wrong with the journal.
+    pub alarm: Option<String>,
+    /// Whether AWS refuses the credentials.
+    pub refused: bool,
+}
+
+/// The status of a session.
+#[must_use]
+pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now: Timestamp) -> SessionStatus {
+    let outlook = &plan.outlook;
+    let budget = if outlook.budget == Money::ZERO { policy.limits.budget } else { outlook.budget };
+    SessionStatus {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        owner: record.owner.clone(),
+        phase: record.phase,
+        phase_since: record.phase_since,
+        doing: doing(record),
+        identity: record.identity.clone(),
+        opened_at: record.opened_at,
+        // The address of a task that is gone, or going, is nobody's any more.
+        url: record.url.clone().filter(|_| record.phase == Phase::Running),
+        health: HealthStatus {
+            healthy: record.health.as_ref().map(|(healthy, ..)| *healthy),
+            detail: aside.health.detail.clone(),
+            at: aside.health.at,
+            latency_us: aside.health.latency_us,
+        },
+        last_activity: record.last_activity.clone(),
+        idle: outlook.idle,
+        spend: outlook.spend,
+        rate: outlook.rate,
+        budget,
+        budget_left: budget.less(outlook.spend + outlook.teardown_cost),
+        overshoot: record.overshoot,
+        limits: outlook.limits.clone(),
+        ending: record.ending.as_ref().map(|ending| (ending.cause, ending.detail.clone())),
+        restarts: record.restarts,
+        resources: record
+            .resources
+            .iter()
+            .map(|(key, resource)| {
+                let waiting = waiting(resource, now);
+                let fault = resource.last_fault.as_ref().filter(|_| waiting.is_none());
+                ResourceStatus {
+                    key: *key,
+                    name: resource.name.clone(),
+                    id: resource.id.clone(),
+                    life: resource.life,
+                    ours: resource.ours,
+                    fault: fault.map(|(_, fault)| fault.to_string()),
+                    waiting,
+                }
+            })
+            .collect(),
+        things_left: record.ours_left().count(),
+        blockers: record.blockers.clone(),
+        next_look: plan.wake_at,
+        alarm: alarm(record, aside),
+        closed_at: record.closed_at,
+        at: now,
+    }
+}
+
+/// That long a removal may wait for something else to go before it is told as a fault (aws-facts §4: an
+/// interface outlives its task by up to a minute or two).
+const USUAL_WAIT: Span = Span::from_mins(2);
+
+/// What a removal waits for, while the wait is a usual one.
+fn waiting(resource: &Resource, now: Timestamp) -> Option<String> {
+    let (_, fault) = resource.last_fault.as_ref()?;
+    let since = resource.leaving_at?;
+    if resource.life != Life::Leaving || fault.class != FaultClass::Dependency || now.since(since) >= USUAL_WAIT {
+        return None;
+    }
+    let holders = fault.advice.as_deref().and_then(|advice| advice.strip_prefix("held by "));
+    let holders: Vec<&str> = holders
+        .into_iter()
+        .flat_map(|holders| holders.split("network interface ").skip(1))
+        .filter_map(|holder| holder.split([' ', ',']).next())
+        .collect();
+    Some(match holders.as_slice() {
+        [] => "waiting for what still uses it to go".to_owned(),
+        [one] => format!("waiting for the network interface {one} to go"),
+        several => format!("waiting for the network interfaces {} to go", several.join(", ")),
+    })
+}
+
+fn alarm(record: &Record, aside: &Aside) -> Option<String> {
+    if aside.refused && !record.is_closed() {
+        return Some(
+            "AWS refuses the credentials (expired or invalid); renew them in the same profile, labguard reads them again by itself"
+                .to_owned(),
+        );
+    }
+    aside.alarm.clone()
+}
+
+/// What the session is at, in a person's words.
+fn doing(record: &Record) -> String {
+    let named = |wanted: &dyn Fn(Life) -> bool| -> String {
+        let kinds: Vec<String> = record
+            .resources
+            .iter()
+            .filter(|(_, resource)| resource.ours && wanted(resource.life))
+            .map(|(key, _)| key.to_string())
+            .collect();
+        kinds.join(", ")
+    };
+    match record.phase {
+        Phase::Pending => "accepted".to_owned(),
+        Phase::Provisioning => match named(&|life| life == Life::Intended) {
+            making if making.is_empty() => "looking at the account".to_owned(),
+            making => format!("making {making}"),
+        },
+        Phase::Starting => match record.current_task().and_then(|(_, task)| task.task.as_ref()) {
+            Some(task) if task.status == TaskStatus::Running => "waiting for the first healthy answer".to_owned(),
+            Some(task) => format!("waiting for the task ({})", status_word(task.status)),
+            None => record.phase_because.clone(),
+        },
+        Phase::Running => match &record.health {
+            Some((false, _, detail)) => format!("unhealthy: {detail}"),
+            _ => "running".to_owned(),
+        },
+        Phase::Stopping => {
+            let tasks: Vec<_> = record.tasks().filter(|(_, task)| task.life.may_exist()).collect();
+            if tasks.is_empty() { "stopped; can be resumed".to_owned() } else { "stopping its tasks".to_owned() }
+        }
+        Phase::TearingDown => match named(&Life::may_exist) {
+            left if left.is_empty() => {
+                format!("verifying that nothing is left ({} of 2 clean passes)", record.clean_passes.min(2))
+            }
+            left => format!("removing {left}"),
+        },
+        Phase::Ended => match &record.ending {
+            Some(ending) => format!("ended: {}", ending.cause),
+            None => "ended".to_owned(),
+        },
+        Phase::Stuck => record.blockers.first().map_or_else(
+            || record.phase_because.clone(),
+            |blocker| format!("stuck on {} {}: {}", blocker.key, blocker.name, blocker.why),
+        ),
+    }
+}
+
+fn status_word(status: TaskStatus) -> &'static str {
+    match status {
+        TaskStatus::Provisioning => "PROVISIONING: its network interface",
+        TaskStatus::Pending => "PENDING",
+        TaskStatus::Activating => "ACTIVATING: pulling the image",
+        TaskStatus::Running => "RUNNING",
+        TaskStatus::Deactivating => "DEACTIVATING",
+        TaskStatus::Stopping => "STOPPING",
+        TaskStatus::Deprovisioning => "DEPROVISIONING",
+        TaskStatus::Stopped => "STOPPED",
+        TaskStatus::Other => "a state this version does not know",
+    }
+}
+
+/// What the metrics say of a session.
+#[must_use]
+pub fn gauges(status: &SessionStatus) -> SessionGauges {
+    SessionGauges {
+        id: status.id.clone(),
+        name: status.name.clone(),
+        phase: status.phase,
+        healthy: status.health.healthy,
+        probe_latency_us: status.health.latency_us,
+        idle: status.idle,
+        spend: status.spend,
+        budget_left: status.budget_left,
+        limits: status.limits.iter().map(|limit| (limit.kind, limit.at.since(status.at))).collect(),
+        restarts: status.restarts,
+        things_left: status.things_left,
+    }
+}
+
+/// Says an event in the log. Steps say their own.
+pub fn tell(record: &Record, note: &Event) {
+    match note {
+        Event::Entered { phase, because } if record.phase != *phase => {
+            tracing::info!(session.phase = %phase, "{because}");
+        }
+        Event::Announced { url } => tracing::info!(%url, "session is live"),
+        Event::Ending { cause, detail, .. } => tracing::info!(%cause, "session ends: {detail}"),
+        Event::Warned { limit, lead, at } => {
+            tracing::warn!(limit = limit.name(), %at, "the session ends in {lead}; extend it if it is still needed");
+        }
+        Event::TaskLost { key, loss, detail } => {
+            tracing::warn!(task = %key, "task lost: {}; {detail}", loss.describe())
+        }
+        Event::Restarting { restart, because } => tracing::warn!(restart, "restarting: {because}"),
+        Event::Health { healthy, detail } => tracing::info!(healthy, "health: {detail}"),
+        Event::Blocked { blockers } => {
+            for blocker in blockers {
+                tracing::error!(resource = %blocker.key, name = %blocker.name, cost_per_hour = %blocker.cost_per_hour, "cannot be removed: {}", blocker.why);
+            }
+        }
+        Event::Closed { .. } => tracing::info!("session closed"),
+        Event::Verified { left } => tracing::info!(left = left.len(), "verification pass"),
+        Event::Vanished { key } => tracing::info!(resource = %key, "proven gone"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::model::Fault;
+
+    fn held(advice: Option<&str>) -> Resource {
+        let began: Timestamp = "2026-11-22T14:00:00Z".parse().unwrap();
+        Resource {
+            name: "lab".into(),
+            id: Some("sg-1".into()),
+            life: Life::Leaving,
+            ours: true,
+            intended_at: began,
+            asked_at: None,
+            live_at: Some(began),
+            leaving_at: Some(began),
+            gone_at: None,
+            task: None,
+            size: None,
+            failures: 1,
+            last_fault: Some((
+                began,
+                Fault {
+                    class: FaultClass::Dependency,
+                    operation: "ec2:DeleteSecurityGroup".into(),
+                    code: "DependencyViolation".into(),
+                    message: "resource sg-1 has a dependent object".into(),
+                    request_id: None,
+                    advice: advice.map(str::to_owned),
+                },
+            )),
+        }
+    }
+
+    #[test]
+    fn an_interface_that_outlives_its_task_is_waited_for_and_no_fault_until_it_takes_too_long() {
+        let group = held(Some("held by network interface eni-1 (in-use, arn:aws:ecs:us-east-1:0:task/c/1)"));
+        let now = group.intended_at + Span::from_secs(3);
+        assert_eq!(waiting(&group, now).as_deref(), Some("waiting for the network interface eni-1 to go"));
+        assert_eq!(waiting(&group, now + USUAL_WAIT), None);
+        assert_eq!(waiting(&held(None), now).as_deref(), Some("waiting for what still uses it to go"));
+        let mut denied = group;
+        if let Some((_, fault)) = &mut denied.last_fault {
+            fault.class = FaultClass::Denied;
+        }
+        assert_eq!(waiting(&denied, now), None);
+    }
+}
