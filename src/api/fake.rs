@@ -1,0 +1,279 @@
+//! A fake engine for the tests of the surfaces: one live session, everything asked of it is written down.
+
+use std::sync::{Arc, Mutex};
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::{
+    domain::model::{
+        Cause, CostLine, Entry, Estimate, Event, Identity, LastActivity, Life, Limit, LimitKind, Money, Phase, Receipt,
+        ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span, Timestamp,
+    },
+    reconcile::{
+        handle::{CommandError, Control, Orphan},
+        status::{HealthStatus, ResourceStatus, SessionStatus},
+    },
+};
+
+/// 2026-11-22 14:00:00 UTC.
+pub(crate) fn noon() -> Timestamp {
+    "2026-11-22T14:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn id() -> SessionId {
+    "admission-7k2m9q".parse().unwrap()
+}
+
+fn usd(text: &str) -> Money {
+    format!("{text} USD").parse().unwrap()
+}
+
+/// A session that has run for 30 minutes and has been idle for 12.
+pub(crate) fn running() -> SessionStatus {
+    let opened_at = noon() - Span::from_mins(30);
+    let live = |kind, name: &str| ResourceStatus {
+        key: ResourceKey::only(kind),
+        name: name.into(),
+        id: Some(format!("arn:aws:x:{name}")),
+        life: Life::Live,
+        ours: true,
+        fault: None,
+        waiting: None,
+    };
+    SessionStatus {
+        id: id(),
+        name: "admission".into(),
+        owner: "ada".into(),
+        phase: Phase::Running,
+        phase_since: opened_at + Span::from_mins(1),
+        doing: "watching".into(),
+        identity: Some(Identity {
+            account: "000000000000".into(),
+            arn: "arn:aws:iam::000000000000:user/sandbox".into(),
+            region: "us-east-1".into(),
+        }),
+        opened_at,
+        url: Some("http://127.0.0.9:5000".into()),
+        health: HealthStatus {
+            healthy: Some(true),
+            detail: "GET /ping answered 200".into(),
+            at: Some(noon()),
+            latency_us: 1500,
+        },
+        last_activity: Some(LastActivity {
+            at: noon() - Span::from_mins(12),
+            source: "requests".into(),
+            what: "3 requests".into(),
+        }),
+        idle: Some(Span::from_mins(12)),
+        spend: usd("0.0087"),
+        rate: usd("0.0173425"),
+        budget: usd("1.50"),
+        budget_left: usd("1.49"),
+        overshoot: usd("0.001"),
+        limits: vec![
+            Limit {
+                kind: LimitKind::Idle,
+                cause: Cause::Idle,
+                at: noon() + Span::from_mins(8),
+                why: "idle for 12m of 20m".into(),
+                moved_by: "a request to the application, or `labguard touch`".into(),
+            },
+            Limit {
+                kind: LimitKind::Lifetime,
+                cause: Cause::Lifetime,
+                at: noon() + Span::from_mins(90),
+                why: "up for 30m of 2h".into(),
+                moved_by: "`labguard extend --lifetime`".into(),
+            },
+        ],
+        ending: None,
+        restarts: 0,
+        resources: vec![live(ResourceKind::Cluster, "lab"), live(ResourceKind::Task, "token-1")],
+        things_left: 2,
+        blockers: vec![],
+        next_look: Some(noon() + Span::from_secs(10)),
+        alarm: None,
+        closed_at: None,
+        at: noon(),
+    }
+}
+
+pub(crate) fn receipt() -> Receipt {
+    let opened_at = noon() - Span::from_mins(30);
+    Receipt {
+        session: id(),
+        name: "admission".into(),
+        owner: "ada".into(),
+        identity: running().identity,
+        cause: Some(Cause::Idle),
+        cause_detail: "idle for 20m of 20m".into(),
+        opened_at,
+        ended_at: noon(),
+        restarts: 0,
+        resources: vec![
+            ReceiptResource {
+                key: ResourceKey::only(ResourceKind::Cluster),
+                name: "lab".into(),
+                id: Some("arn:aws:ecs:us-east-1:000000000000:cluster/lab".into()),
+                ours: true,
+                born_at: Some(opened_at + Span::from_secs(2)),
+                gone_at: Some(noon()),
+            },
+            ReceiptResource {
+                key: ResourceKey::only(ResourceKind::ExecutionRole),
+                name: "shared-role".into(),
+                id: Some("arn:aws:iam::000000000000:role/shared-role".into()),
+                ours: false,
+                born_at: Some(opened_at + Span::from_secs(2)),
+                gone_at: None,
+            },
+        ],
+        lines: vec![CostLine {
+            key: Some(ResourceKey::task(1)),
+            item: "Fargate vCPU".into(),
+            quantity: "0.25 vCPU × 1700 s".into(),
+            unit_price: usd("0.04048"),
+            unit: "vCPU-hour".into(),
+            amount: usd("0.004778889"),
+        }],
+        total: usd("0.004778889"),
+        budget: usd("1.50"),
+        rates_as_of: "2026-11-01".into(),
+        proven_clean: true,
+    }
+}
+
+pub(crate) fn estimate() -> Estimate {
+    Estimate {
+        name: "admission".into(),
+        resources: vec![(ResourceKind::Cluster, "lab".into()), (ResourceKind::Task, "one task".into())],
+        per_hour: vec![CostLine {
+            key: None,
+            item: "Fargate vCPU".into(),
+            quantity: "0.25 vCPU".into(),
+            unit_price: usd("0.04048"),
+            unit: "vCPU-hour".into(),
+            amount: usd("0.01012"),
+        }],
+        rate: usd("0.0173425"),
+        until: vec![("lifetime".into(), Span::from_mins(120), usd("0.034685"))],
+        forgotten_month: usd("12.660025"),
+        overshoot: usd("0.001"),
+        warnings: vec!["port 5000 is open to the whole internet".into()],
+    }
+}
+
+/// The engine that is not one.
+pub(crate) struct Fake {
+    pub asked: Mutex<Vec<String>>,
+    pub status: watch::Sender<Arc<SessionStatus>>,
+    pub refuse: Mutex<Option<CommandError>>,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            asked: Mutex::default(),
+            status: watch::Sender::new(Arc::new(running())),
+            refuse: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn note<T>(&self, what: String, value: T) -> Result<T, CommandError> {
+        self.asked.lock().unwrap().push(what);
+        match &*self.refuse.lock().unwrap() {
+            Some(error) => Err(error.clone()),
+            None => Ok(value),
+        }
+    }
+
+    fn known(&self, session: &str) -> Result<(), CommandError> {
+        let status = self.status.borrow();
+        if session == status.id.as_str() || session == status.name {
+            Ok(())
+        } else {
+            Err(CommandError::UnknownSession(session.to_owned()))
+        }
+    }
+}
+
+impl Control for Fake {
+    fn up(&self, policy: String) -> BoxFuture<'_, Result<SessionId, CommandError>> {
+        Box::pin(async move {
+            if policy != "admission" {
+                return Err(CommandError::UnknownPolicy { name: policy, known: "admission".into() });
+            }
+            self.note(format!("up {policy}"), id())
+        })
+    }
+
+    fn request(&self, session: String, request: Request) -> BoxFuture<'_, Result<SessionId, CommandError>> {
+        Box::pin(async move {
+            self.known(&session)?;
+            self.note(format!("{session} {}", serde_json::to_string(&request).unwrap()), id())
+        })
+    }
+
+    fn list(&self) -> Vec<Arc<SessionStatus>> {
+        vec![self.status.borrow().clone()]
+    }
+
+    fn get(&self, session: &str) -> Result<Arc<SessionStatus>, CommandError> {
+        self.known(session)?;
+        Ok(self.status.borrow().clone())
+    }
+
+    fn follow(&self, session: &str) -> Result<watch::Receiver<Arc<SessionStatus>>, CommandError> {
+        self.known(session)?;
+        Ok(self.status.subscribe())
+    }
+
+    fn history(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Receipt>, CommandError>> {
+        Box::pin(async move { self.note(format!("history {limit}"), vec![receipt()]) })
+    }
+
+    fn receipt(&self, session: String) -> BoxFuture<'_, Result<Receipt, CommandError>> {
+        Box::pin(async move {
+            self.known(&session)?;
+            self.note(format!("receipt {session}"), receipt())
+        })
+    }
+
+    fn entries(&self, session: String) -> BoxFuture<'_, Result<Vec<Entry>, CommandError>> {
+        Box::pin(async move {
+            self.known(&session)?;
+            let entry = Entry { seq: 1, at: noon(), session: id(), event: Event::Resumed };
+            self.note(format!("journal {session}"), vec![entry])
+        })
+    }
+
+    fn plan(&self, policy: &str) -> Result<Estimate, CommandError> {
+        self.note(format!("plan {policy}"), estimate())
+    }
+
+    fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>> {
+        Box::pin(async move {
+            let orphan = Orphan {
+                session: "old-abcdef".into(),
+                kind: "cluster".into(),
+                id: "arn:aws:ecs:us-east-1:000000000000:cluster/old".into(),
+                outcome: remove.then(|| "removed".to_owned()),
+            };
+            self.note(format!("sweep {remove}"), vec![orphan])
+        })
+    }
+
+    fn wake_all(&self) {
+        self.asked.lock().unwrap().push("wake_all".into());
+    }
+
+    fn now(&self) -> Timestamp {
+        noon()
+    }
+}

@@ -1,0 +1,277 @@
+//! The shapes of answers, for the OpenAPI document only: nothing is ever sent or read through these.
+//!
+//! The values on the wire are the model's own ([`crate::domain::model`], [`crate::reconcile::status`]). These
+//! mirrors describe them; a test keeps their members in step with what is really sent.
+
+use utoipa::ToSchema;
+
+/// A session as its users see it.
+#[derive(ToSchema)]
+pub struct SessionStatus {
+    /// Its id.
+    #[schema(example = "admission-7k2m9q")]
+    pub id: String,
+    /// Its policy's name.
+    pub name: String,
+    /// Who it belongs to.
+    pub owner: String,
+    /// `Pending`, `Provisioning`, `Starting`, `Running`, `Stopping`, `TearingDown`, `Ended` or `Stuck`.
+    #[schema(example = "Running")]
+    pub phase: String,
+    /// Since when.
+    pub phase_since: String,
+    /// Why, or what it is doing now.
+    pub doing: String,
+    /// Where it runs.
+    pub identity: Option<Identity>,
+    /// When it was accepted.
+    pub opened_at: String,
+    /// `http://IP:5000`, once announced.
+    pub url: Option<String>,
+    /// Health.
+    pub health: HealthStatus,
+    /// The last sign of use.
+    pub last_activity: Option<LastActivity>,
+    /// How long it has been idle, where that is known: `12m 3s`.
+    pub idle: Option<String>,
+    /// Spend so far, gross, exact.
+    #[schema(example = "0.012345678 USD")]
+    pub spend: String,
+    /// Spend per hour now.
+    pub rate: String,
+    /// The budget with its extensions.
+    pub budget: String,
+    /// What is left of it after what teardown will still cost.
+    pub budget_left: String,
+    /// The stated worst-case overshoot.
+    pub overshoot: String,
+    /// Every limit that is set, soonest first.
+    pub limits: Vec<Limit>,
+    /// Cause and figures, once it ends: two texts.
+    pub ending: Option<Vec<String>>,
+    /// Restarts so far.
+    pub restarts: u32,
+    /// Every resource.
+    pub resources: Vec<ResourceStatus>,
+    /// How many things of ours may still exist.
+    pub things_left: u64,
+    /// What blocks the end.
+    pub blockers: Vec<Blocker>,
+    /// When the next look is due.
+    pub next_look: Option<String>,
+    /// Something a person must know.
+    pub alarm: Option<String>,
+    /// When it was closed.
+    pub closed_at: Option<String>,
+    /// When this status was made.
+    pub at: String,
+}
+
+/// Where a session runs.
+#[derive(ToSchema)]
+pub struct Identity {
+    /// Twelve digits; `000000000000` is the sandbox.
+    pub account: String,
+    /// The caller's ARN.
+    pub arn: String,
+    /// Region.
+    #[schema(example = "us-east-1")]
+    pub region: String,
+}
+
+/// Health of the application.
+#[derive(ToSchema)]
+pub struct HealthStatus {
+    /// Absent before the first verdict.
+    pub healthy: Option<bool>,
+    /// What the last probe said.
+    pub detail: String,
+    /// When it was asked.
+    pub at: Option<String>,
+    /// How long it took, in microseconds.
+    pub latency_us: u64,
+}
+
+/// The last sign of use.
+#[derive(ToSchema)]
+pub struct LastActivity {
+    /// When.
+    pub at: String,
+    /// From which source.
+    pub source: String,
+    /// What it was.
+    pub what: String,
+}
+
+/// One limit, and when it will be reached if nothing changes.
+#[derive(ToSchema)]
+pub struct Limit {
+    /// `idle`, `budget`, `lifetime`, `end_time`, `hours`, `start_grace`, `credentials` or `keep`.
+    pub kind: String,
+    /// The cause that will end the session then.
+    pub cause: String,
+    /// When.
+    pub at: String,
+    /// The rule and its figures.
+    pub why: String,
+    /// What would move it.
+    pub moved_by: String,
+}
+
+/// One resource of a session.
+#[derive(ToSchema)]
+pub struct ResourceStatus {
+    /// `cluster/1`, `task/2`, …
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// ARN, id or URI.
+    pub id: Option<String>,
+    /// `intended`, `live`, `leaving`, `gone` or `never`.
+    pub life: String,
+    /// Whether labguard made it.
+    pub ours: bool,
+    /// The last failure, if its present action failed.
+    pub fault: Option<String>,
+}
+
+/// Something that stands in the way of an end.
+#[derive(ToSchema)]
+pub struct Blocker {
+    /// Which resource.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// What keeps it.
+    pub why: String,
+    /// What it costs per hour while it stays.
+    pub cost_per_hour: String,
+}
+
+/// The closing account of a session.
+#[derive(ToSchema)]
+pub struct Receipt {
+    /// Which session.
+    pub session: String,
+    /// Its policy's name.
+    pub name: String,
+    /// Who it belonged to.
+    pub owner: String,
+    /// Where it ran.
+    pub identity: Option<Identity>,
+    /// Why it ended.
+    pub cause: Option<String>,
+    /// The figures behind the cause.
+    pub cause_detail: String,
+    /// When it was accepted.
+    pub opened_at: String,
+    /// When the second clean pass was.
+    pub ended_at: String,
+    /// Restarts of its task.
+    pub restarts: u32,
+    /// Every resource.
+    pub resources: Vec<ReceiptResource>,
+    /// Cost by line.
+    pub lines: Vec<CostLine>,
+    /// The exact sum of the lines.
+    pub total: String,
+    /// The budget it ran under.
+    pub budget: String,
+    /// The date of the rate card.
+    pub rates_as_of: String,
+    /// Fresh reads, twice, found nothing of ours.
+    pub proven_clean: bool,
+}
+
+/// One resource, from birth to proven death.
+#[derive(ToSchema)]
+pub struct ReceiptResource {
+    /// Which.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// ARN, id or pinned URI.
+    pub id: Option<String>,
+    /// Whether labguard made it.
+    pub ours: bool,
+    /// When it was born.
+    pub born_at: Option<String>,
+    /// When it was proven gone.
+    pub gone_at: Option<String>,
+}
+
+/// One line of cost.
+#[derive(ToSchema)]
+pub struct CostLine {
+    /// On which resource.
+    pub key: Option<String>,
+    /// What is paid for.
+    pub item: String,
+    /// How much of it.
+    pub quantity: String,
+    /// Price of one unit.
+    pub unit_price: String,
+    /// The unit.
+    pub unit: String,
+    /// What it comes to.
+    pub amount: String,
+}
+
+/// What a session of a policy would make and cost.
+#[derive(ToSchema)]
+pub struct Estimate {
+    /// The policy's name.
+    pub name: String,
+    /// Pairs of kind and name, in order of making.
+    pub resources: Vec<Vec<String>>,
+    /// Cost per hour by line.
+    pub per_hour: Vec<CostLine>,
+    /// Their sum.
+    pub rate: String,
+    /// Triples: limit, how long it takes from the start, what is spent by then.
+    pub until: Vec<Vec<String>>,
+    /// If it were forgotten for a month (730 h).
+    pub forgotten_month: String,
+    /// The stated worst-case overshoot over the budget.
+    pub overshoot: String,
+    /// What a person should know before starting.
+    pub warnings: Vec<String>,
+}
+
+/// One journal entry. `event` and its members depend on the kind of event.
+#[derive(ToSchema)]
+
+pub struct Entry {
+    /// Place in the whole journal, from 1.
+    pub seq: u64,
+    /// When.
+    pub at: String,
+    /// Which session.
+    pub session: String,
+    /// What.
+    pub event: serde_json::Value,
+}
+
+/// Something that bears labguard's tag and belongs to no live session.
+#[derive(ToSchema)]
+pub struct Orphan {
+    /// The session in its tag.
+    pub session: String,
+    /// `cluster`, `security group`, …
+    pub kind: String,
+    /// ARN or id.
+    pub id: String,
+    /// What happened when its removal was asked for.
+    pub outcome: Option<String>,
+}
+
+/// Which limit, and by how much more.
+#[derive(ToSchema)]
+pub struct Extension {
+    /// `lifetime`, `budget` or `idle`.
+    #[schema(example = "lifetime")]
+    pub limit: String,
+    /// A length of time (`30m`), or money for the budget (`0.50 USD`).
+    #[schema(example = "30m")]
+    pub by: String,
+}

@@ -1,0 +1,377 @@
+//! Wiring only: configuration and boundaries become a running service.
+//!
+//! [`start`] opens the journal, reaches AWS (or starts the embedded sandbox), takes over what the journal
+//! holds, and starts the loop, the publisher, the cron wake-ups and the local API. [`Daemon::drain`] ends it
+//! cleanly: sessions are kept or torn down as their policy says, then the journal is closed.
+
+mod reload;
+pub mod systemd;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::Mutex, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api,
+    clock::Clock,
+    cloud::{CallOutcome, Cloud, CloudConfig},
+    config::{self, Settings},
+    domain::{
+        meter::RateCard,
+        policy::{Policy, ShutdownPolicy},
+    },
+    journal::{Journal, JournalError},
+    probe::tcp::TcpTransport,
+    reconcile::{Boundaries, Engine, driver, handle::Handle, publish, recovery},
+    sandbox::{
+        Sandbox, SandboxConfig,
+        faults::FaultRule,
+        latency::Latency,
+        runtime::{Containers, Processes},
+    },
+    schedule::{Schedule, ScheduleError},
+    telemetry::prometheus::Metrics,
+};
+
+/// The sandbox's credentials: they look like nobody's.
+pub const SANDBOX_CREDENTIALS: &str = "labguard-sandbox";
+
+/// How to start, beside the configuration.
+#[derive(Clone, Debug)]
+pub struct StartOptions {
+    /// Whether the local API is served.
+    pub api: bool,
+    /// The labguard binary, which starts the sandbox's containers.
+    pub launcher: PathBuf,
+}
+
+/// Why the daemon cannot start. Nothing was changed in the cloud.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal is in use, damaged, foreign, or cannot be opened.
+    #[error("failed to open the journal {path}")]
+    Journal {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: JournalError,
+    },
+    /// What the journal holds cannot be taken over.
+    #[error("failed to take over the journal's sessions")]
+    Recovery(#[source] recovery::RecoveryError),
+    /// The API's address cannot be used.
+    #[error("failed to listen on {address}; give another `daemon.listen`, or stop what uses it")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The API's address is not allowed as configured.
+    #[error("the API may not listen on {address}")]
+    Exposed {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: api::AuthError,
+    },
+    /// The token file cannot be made or read.
+    #[error("failed to prepare the API's token file {path}")]
+    Token {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: api::AuthError,
+    },
+    /// A cron window cannot be scheduled.
+    #[error("failed to schedule the sessions' hours")]
+    Schedule(#[source] ScheduleError),
+    /// The embedded sandbox cannot start.
+    #[error("failed to start the embedded sandbox")]
+    Sandbox(#[source] std::io::Error),
+}
+
+/// A running service.
+pub struct Daemon {
+    /// The door to its engine.
+    pub handle: Handle,
+    /// Prometheus text.
+    pub metrics_text: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Where its API listens.
+    pub api_url: Option<String>,
+    /// Where the embedded sandbox listens.
+    pub sandbox_url: Option<String>,
+    engine: Arc<Engine>,
+    journal: Journal,
+    schedule: Arc<Mutex<Option<Schedule>>>,
+    sandbox: Option<Sandbox>,
+    grace: Duration,
+    /// Ends API, publisher and sandbox.
+    stop: CancellationToken,
+    /// Ends the loop.
+    stop_driver: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    driver: JoinHandle<()>,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Sessions that live on in the cloud, for the next daemon.
+    pub kept: Vec<String>,
+    /// Sessions that should have been torn down and were not within the grace.
+    pub unfinished: Vec<String>,
+}
+
+/// Starts everything.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running then.
+pub async fn start(settings: Settings, options: StartOptions) -> Result<Daemon, StartError> {
+    let clock = Clock::System;
+    let stop = CancellationToken::new();
+    // Whatever was started before something fails is ended with it.
+    let guard = stop.clone().drop_guard();
+    // The sandbox has a journal of its own: its sessions are nobody's money and must not mix with real ones.
+    let name = if settings.aws.sandbox.enabled { "sandbox-journal.sqlite" } else { "journal.sqlite" };
+    let path = settings.daemon.state_folder().join(name);
+    let journal =
+        Journal::open(&path, clock.clone()).map_err(|source| StartError::Journal { path: path.clone(), source })?;
+    let metrics = Arc::new(Metrics::new());
+    let mut tasks = Vec::new();
+
+    let (sandbox, sandbox_url) = if settings.aws.sandbox.enabled {
+        let (sandbox, url, task) =
+            embed_sandbox(&settings, &options, &clock, &stop).await.map_err(StartError::Sandbox)?;
+        tasks.push(task);
+        (Some(sandbox), Some(url))
+    } else {
+        (None, None)
+    };
+    let cloud = Cloud::connect(cloud_config(&settings, sandbox_url.as_deref(), &clock, &metrics)).await;
+    let boundaries = Boundaries {
+        cloud,
+        journal: journal.clone(),
+        clock: clock.clone(),
+        transport: Arc::new(TcpTransport::default()),
+        card: rate_card(&settings),
+        metrics: Arc::clone(&metrics),
+        seed: seed(&clock),
+        max_sessions: settings.daemon.max_sessions as usize,
+        checkpoint: None,
+    };
+    let (engine, ear) = Engine::new(boundaries, settings.sessions.clone());
+    recovery::recover(&engine).await.map_err(StartError::Recovery)?;
+    let handle: Handle = Arc::new(Arc::clone(&engine));
+    let metrics_text: Arc<dyn Fn() -> String + Send + Sync> = Arc::new(move || metrics.render());
+
+    let api_url = if options.api {
+        let (url, task) = serve_api(&settings, &handle, &metrics_text, &stop).await?;
+        tasks.push(task);
+        Some(url)
+    } else {
+        None
+    };
+    let stop_driver = CancellationToken::new();
+    let driver = tokio::spawn(driver::drive(Arc::clone(&engine), ear, stop_driver.clone()));
+    tasks.push(tokio::spawn(publish::publish(Arc::clone(&engine), stop.clone())));
+    tasks.push(tokio::spawn(systemd::watchdog(stop.clone())));
+    let schedule =
+        Schedule::start(Arc::clone(&handle), hours(&settings.sessions)).await.map_err(StartError::Schedule)?;
+    systemd::ready();
+    guard.disarm();
+    Ok(Daemon {
+        handle,
+        metrics_text,
+        api_url,
+        sandbox_url,
+        engine,
+        journal,
+        schedule: Arc::new(Mutex::new(Some(schedule))),
+        sandbox,
+        grace: settings.daemon.shutdown_grace.as_duration(),
+        stop,
+        stop_driver,
+        tasks,
+        driver,
+    })
+}
+
+impl Daemon {
+    /// From now on the configuration is reloaded on SIGHUP and when its files change.
+    pub fn reload_on_change(&mut self, request: config::Request, settings: Settings) {
+        let reload = reload::Reload {
+            engine: Arc::clone(&self.engine),
+            schedule: Arc::clone(&self.schedule),
+            request,
+            region: settings.region().to_owned(),
+            settings,
+        };
+        self.tasks.push(tokio::spawn(reload.run(self.stop.clone())));
+    }
+
+    /// Ends cleanly: what its policy tears down on shutdown is torn down within the grace, the rest is kept;
+    /// then the loop, the API and the sandbox stop and the journal is closed.
+    pub async fn drain(self) -> DrainReport {
+        self.engine.begin_drain();
+        let until = tokio::time::Instant::now() + self.grace;
+        let mut unfinished = self.ending().await;
+        systemd::stopping(unfinished.len());
+        while !unfinished.is_empty() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            unfinished = self.ending().await;
+        }
+        let mut kept = Vec::new();
+        for slot in self.engine.slots() {
+            let id = slot.id.to_string();
+            if !slot.snapshot().await.record.is_closed() && !unfinished.contains(&id) {
+                kept.push(id);
+            }
+        }
+        if let Some(schedule) = self.schedule.lock().await.take()
+            && let Err(error) = schedule.stop().await
+        {
+            tracing::error!(%error, "the scheduler could not be stopped cleanly");
+        }
+        self.stop_driver.cancel();
+        if let Err(error) = self.driver.await {
+            tracing::error!(%error, "the loop ended abnormally");
+        }
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the daemon ended abnormally");
+            }
+        }
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.shutdown().await;
+        }
+        if let Err(error) = self.journal.close().await {
+            tracing::error!(%error, "the journal could not be closed cleanly; the next start replays it all the same");
+        }
+        DrainReport { kept, unfinished }
+    }
+
+    /// Sessions that must be gone before the daemon is.
+    async fn ending(&self) -> Vec<String> {
+        let mut ending = Vec::new();
+        for slot in self.engine.slots() {
+            let seen = slot.snapshot().await;
+            let leaves = seen.policy.end.on_shutdown == ShutdownPolicy::Teardown || seen.record.phase.is_dismantling();
+            if leaves && !seen.record.is_closed() {
+                ending.push(slot.id.to_string());
+            }
+        }
+        ending
+    }
+}
+
+async fn embed_sandbox(
+    settings: &Settings,
+    options: &StartOptions,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> Result<(Sandbox, String, JoinHandle<()>), std::io::Error> {
+    let wanted = &settings.aws.sandbox;
+    let faults = wanted
+        .faults
+        .iter()
+        .map(|text| {
+            text.parse::<FaultRule>().map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
+        })
+        .collect::<Result<Vec<FaultRule>, std::io::Error>>()?;
+    let listener = TcpListener::bind(wanted.listen).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let containers =
+        Arc::new(Processes::new(options.launcher.clone(), settings.daemon.state_folder().join("sandbox"))?);
+    let sandbox = Sandbox::new(SandboxConfig {
+        seed: wanted.seed,
+        faults,
+        latency: Latency::named(&wanted.latency).unwrap_or_default(),
+        clock: clock.clone(),
+        containers: containers as Arc<dyn Containers>,
+        region: settings.region().to_owned(),
+        endpoint: Some(url.clone()),
+    });
+    let served = sandbox.clone();
+    let stop = stop.clone();
+    let task = tokio::spawn(async move {
+        if let Err(error) = served.serve(listener, stop).await {
+            tracing::error!(%error, "the sandbox stopped answering");
+        }
+    });
+    Ok((sandbox, url, task))
+}
+
+fn cloud_config(settings: &Settings, sandbox: Option<&str>, clock: &Clock, metrics: &Arc<Metrics>) -> CloudConfig {
+    let aws = &settings.aws;
+    let metrics = Arc::clone(metrics);
+    CloudConfig {
+        region: settings.region().to_owned(),
+        endpoint_url: sandbox.map(str::to_owned).or_else(|| aws.endpoint_url.clone()),
+        service_endpoints: aws.endpoints.clone(),
+        registry_endpoint: aws.registry_endpoint.clone(),
+        profile: aws.profile.clone(),
+        static_credentials: sandbox.map(|_| (SANDBOX_CREDENTIALS.to_owned(), SANDBOX_CREDENTIALS.to_owned())),
+        http_client: None,
+        registry_transport: None,
+        clock: clock.clone(),
+        max_attempts: aws.max_attempts,
+        operation_timeout: aws.operation_timeout,
+        attempt_timeout: aws.read_timeout,
+        pace: true,
+        on_call: Some(Arc::new(move |report| {
+            let outcome = match &report.outcome {
+                CallOutcome::Ok => "ok",
+                CallOutcome::Fault(class) => class.name(),
+            };
+            metrics.call(&report.operation, outcome, report.micros);
+        })),
+    }
+}
+
+async fn serve_api(
+    settings: &Settings,
+    handle: &Handle,
+    metrics_text: &Arc<dyn Fn() -> String + Send + Sync>,
+    stop: &CancellationToken,
+) -> Result<(String, JoinHandle<()>), StartError> {
+    let daemon = &settings.daemon;
+    let address = daemon.listen;
+    // Whoever lets others in has said which token and which names they use.
+    let explicit = daemon.token_file.is_some() && !daemon.allowed_hosts.is_empty();
+    api::check_listen(address, explicit).map_err(|source| StartError::Exposed { address, source })?;
+    let path = daemon.token_path();
+    let token = api::ensure_token(&path).map_err(|source| StartError::Token { path, source })?;
+    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+    let auth = api::Auth { token: token.into(), allowed_hosts: daemon.allowed_hosts.clone() };
+    let router = api::router(Arc::clone(handle), Arc::clone(metrics_text), auth);
+    let stop = stop.clone();
+    let task = tokio::spawn(async move {
+        if let Err(error) = api::serve(listener, router, stop).await {
+            tracing::error!(%error, "the API stopped answering");
+        }
+    });
+    Ok((format!("http://{address}"), task))
+}
+
+/// One card for the daemon's region. [`Settings::warnings`] says what of it is estimated.
+fn rate_card(settings: &Settings) -> RateCard {
+    RateCard::for_region(settings.region()).0
+}
+
+fn hours(sessions: &BTreeMap<String, Policy>) -> Vec<(String, String)> {
+    let windows = sessions.values().filter_map(|policy| policy.limits.hours.as_ref());
+    windows.map(|hours| (hours.end_cron.clone(), hours.zone.clone())).collect()
+}
+
+/// Different at each start; session ids must not repeat across restarts.
+fn seed(clock: &Clock) -> u64 {
+    u64::from_ne_bytes(clock.now().as_millis().to_ne_bytes()) ^ u64::from(std::process::id()).rotate_left(40)
+}

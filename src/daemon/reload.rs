@@ -1,0 +1,100 @@
+//! Reloading: on SIGHUP and when a file changes. A bad file changes nothing and says so.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{hours, systemd};
+use crate::{
+    config::{self, Settings, watch::Reloader},
+    reconcile::Engine,
+    schedule::Schedule,
+};
+
+/// What a reload works on.
+pub(super) struct Reload {
+    pub engine: Arc<Engine>,
+    pub schedule: Arc<Mutex<Option<Schedule>>>,
+    pub request: config::Request,
+    /// What the daemon talks to; fixed at its start.
+    pub region: String,
+    /// As of the last good load.
+    pub settings: Settings,
+}
+
+impl Reload {
+    /// Watches and reloads until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let (mut reloader, mut signals) = Reloader::new();
+        if self.settings.daemon.watch_files
+            && let Err(error) = reloader.watch(&self.request.watched())
+        {
+            tracing::warn!(error = %error.source, "{error}");
+        }
+        let mut hangup = hangups();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(()) = signals.recv() => self.load().await,
+                Some(()) = hangup.recv() => self.load().await,
+            }
+        }
+    }
+
+    async fn load(&mut self) {
+        systemd::reloading();
+        match config::load(&self.request) {
+            Ok(settings) => self.apply(settings).await,
+            Err(mistakes) => {
+                tracing::error!("the configuration was not reloaded, the old one stays in force:\n{mistakes}");
+            }
+        }
+        systemd::ready();
+    }
+
+    async fn apply(&mut self, settings: Settings) {
+        if settings.daemon != self.settings.daemon || settings.aws != self.settings.aws {
+            tracing::warn!("[daemon] and [aws] are read at the start only; restart to change them");
+        }
+        if !settings.sessions.is_empty() && settings.region() != self.region {
+            tracing::error!(
+                "the configuration was not reloaded, the old one stays in force: its sessions are in {}, and this daemon \
+                 was started for {}; restart it, or run another one with a state folder of its own",
+                settings.region(),
+                self.region
+            );
+            return;
+        }
+        if settings.sessions == self.settings.sessions {
+            tracing::debug!("the configuration was reloaded; no session's policy changed");
+            return;
+        }
+        // Windows are levels: without its wake-up one closes at the session's next look, a minute late at most.
+        if let Some(schedule) = &mut *self.schedule.lock().await
+            && let Err(error) = schedule.replace(hours(&settings.sessions)).await
+        {
+            tracing::error!(%error, "the changed hours could not be scheduled; the old wake-ups stay");
+        }
+        let changed = self.engine.replace_policies(settings.sessions.clone()).await;
+        tracing::info!(live_sessions_changed = changed, "the configuration was reloaded");
+        self.settings = settings;
+    }
+}
+
+#[cfg(unix)]
+fn hangups() -> mpsc::Receiver<()> {
+    let (tell, hangups) = mpsc::channel(1);
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        Ok(mut signal) => {
+            tokio::spawn(async move { while signal.recv().await.is_some() && tell.send(()).await.is_ok() {} });
+        }
+        Err(error) => tracing::warn!(%error, "SIGHUP cannot be heard; files are still watched"),
+    }
+    hangups
+}
+
+#[cfg(not(unix))]
+fn hangups() -> mpsc::Receiver<()> {
+    mpsc::channel(1).1
+}
