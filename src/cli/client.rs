@@ -1,0 +1,374 @@
+//! The daemon's API, as the commands use it.
+//!
+//! Guarantees: it only ever talks to the one daemon (no proxies, no redirects); the token is read from the
+//! daemon's own file and never printed; every failure says what to do next.
+
+use std::{path::Path, time::Duration};
+
+use futures::StreamExt as _;
+use reqwest::{Method, RequestBuilder, redirect::Policy};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::error::CliError;
+use crate::{
+    api::{
+        AuthError, Problem, read_token,
+        wire::{Accepted, OpenSession, Reason, Sweep, Touch},
+    },
+    domain::model::{Estimate, Extension, Receipt},
+    reconcile::{handle::Orphan, status::SessionStatus},
+};
+
+/// How long an answer may take; sweeps remove things meanwhile.
+const ANSWER_WITHIN: Duration = Duration::from_secs(310);
+/// Tries to take up an event stream again that broke off.
+const RECONNECTS: u32 = 10;
+
+/// A daemon that can be asked.
+#[derive(Clone, Debug)]
+pub struct Client {
+    url: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// For the daemon at `url` that keeps its token in `token_file`.
+    ///
+    /// # Errors
+    /// When there is no usable token.
+    pub async fn new(url: &str, token_file: &Path) -> Result<Self, CliError> {
+        // A second installation is refused and changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = url.trim_end_matches('/').to_owned();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .connect_timeout(Duration::from_secs(3))
+            .build()
+            .map_err(|source| CliError::Broken { url: url.clone(), source })?;
+        match read_token(token_file) {
+            Ok(token) => Ok(Self { url, token, http }),
+            Err(source) => {
+                // Without a daemon the token file is not what is missing.
+                if let Err(error) = http.get(format!("{url}/healthz")).send().await {
+                    return Err(unreachable(&url, error));
+                }
+                let missing =
+                    matches!(&source, AuthError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound);
+                let why =
+                    if missing { format!("its token is not at {}", token_file.display()) } else { source.to_string() };
+                Err(CliError::NoToken { url, why, source })
+            }
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}/v1{path}", self.url)).bearer_auth(&self.token)
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<reqwest::Response, CliError> {
+        let response = request.send().await.map_err(|error| unreachable(&self.url, error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        match response.json::<Problem>().await {
+            Ok(problem) => Err(CliError::Problem(problem)),
+            Err(_) => Err(CliError::Foreign { url: self.url.clone(), why: format!("it answered {status}") }),
+        }
+    }
+
+    async fn value<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CliError> {
+        let body = self.answer(request.timeout(ANSWER_WITHIN)).await?;
+        let bytes = body.bytes().await.map_err(|source| CliError::Broken { url: self.url.clone(), source })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| CliError::Foreign { url: self.url.clone(), why: error.to_string() })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.value(self.request(Method::GET, path)).await
+    }
+
+    async fn command<B: Serialize>(&self, method: Method, path: &str, body: &B) -> Result<String, CliError> {
+        let accepted: Accepted = self.value(self.request(method, path).json(body)).await?;
+        Ok(accepted.session)
+    }
+
+    /// Every session.
+    ///
+    /// # Errors
+    /// As every method here: no daemon, its refusal, or a broken connection.
+    pub async fn sessions(&self) -> Result<Vec<SessionStatus>, CliError> {
+        self.get("/sessions").await
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn session(&self, name: &str) -> Result<SessionStatus, CliError> {
+        self.get(&format!("/sessions/{}", segment(name))).await
+    }
+
+    /// Opens a session; its id.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn open(&self, policy: &str) -> Result<String, CliError> {
+        self.command(Method::POST, "/sessions", &OpenSession { policy: policy.to_owned() }).await
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn end(&self, name: &str, reason: Option<String>) -> Result<String, CliError> {
+        self.command(Method::DELETE, &format!("/sessions/{}", segment(name)), &Reason { reason }).await
+    }
+
+    /// Stops a session's tasks.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn stop(&self, name: &str, reason: Option<String>) -> Result<String, CliError> {
+        self.command(Method::POST, &format!("/sessions/{}/stop", segment(name)), &Reason { reason }).await
+    }
+
+    /// Resumes a stopped session.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn resume(&self, name: &str) -> Result<String, CliError> {
+        self.command(Method::POST, &format!("/sessions/{}/resume", segment(name)), &serde_json::json!({})).await
+    }
+
+    /// A heartbeat.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn touch(&self, name: &str, by: Option<String>) -> Result<String, CliError> {
+        self.command(Method::POST, &format!("/sessions/{}/touch", segment(name)), &Touch { by }).await
+    }
+
+    /// Moves a soft limit.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn extend(&self, name: &str, extension: &Extension) -> Result<String, CliError> {
+        self.command(Method::POST, &format!("/sessions/{}/extend", segment(name)), extension).await
+    }
+
+    /// What a session of a policy would make and cost.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn plan(&self, policy: &str) -> Result<Estimate, CliError> {
+        self.get(&format!("/plan/{}", segment(policy))).await
+    }
+
+    /// Receipts, newest first.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn history(&self, limit: usize) -> Result<Vec<Receipt>, CliError> {
+        self.get(&format!("/history?limit={limit}")).await
+    }
+
+    /// One receipt.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn receipt(&self, name: &str) -> Result<Receipt, CliError> {
+        self.get(&format!("/sessions/{}/receipt", segment(name))).await
+    }
+
+    /// Orphans by tag; with `remove`, their removal is tried.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn sweep(&self, remove: bool) -> Result<Vec<Orphan>, CliError> {
+        self.value(self.request(Method::POST, "/sweep").json(&Sweep { remove })).await
+    }
+
+    /// A session's status as it changes.
+    #[must_use]
+    pub fn follow(&self, session: &str) -> Follow {
+        Follow { client: self.clone(), session: session.to_owned(), stream: None, tries: 0, ended: false }
+    }
+}
+
+/// A session's status as it changes, over broken connections.
+pub struct Follow {
+    client: Client,
+    session: String,
+    stream: Option<Events>,
+    tries: u32,
+    ended: bool,
+}
+
+struct Events {
+    response: futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    pending: Vec<u8>,
+}
+
+impl Follow {
+    /// The next status; none after the one that closes the session.
+    ///
+    /// # Errors
+    /// When the daemon cannot be reached again, or answers something else.
+    pub async fn next(&mut self) -> Result<Option<SessionStatus>, CliError> {
+        while !self.ended {
+            let Some(events) = &mut self.stream else {
+                self.connect().await?;
+                continue;
+            };
+            if let Some(data) = next_data(&mut events.pending) {
+                let status: SessionStatus = serde_json::from_slice(&data)
+                    .map_err(|error| CliError::Foreign { url: self.client.url.clone(), why: error.to_string() })?;
+                self.tries = 0;
+                self.ended = status.closed_at.is_some();
+                return Ok(Some(status));
+            }
+            match events.response.next().await {
+                Some(Ok(chunk)) => events.pending.extend_from_slice(&chunk),
+                Some(Err(_)) | None => self.stream = None,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn connect(&mut self) -> Result<(), CliError> {
+        if self.tries > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.tries += 1;
+        let path = format!("/sessions/{}/events", segment(&self.session));
+        match self.client.answer(self.client.request(Method::GET, &path)).await {
+            Ok(response) => {
+                self.stream = Some(Events { response: response.bytes_stream().boxed(), pending: Vec::new() });
+                Ok(())
+            }
+            // A daemon that is being restarted comes back; one that was never there does not.
+            Err(CliError::NoDaemon { .. } | CliError::Broken { .. }) if (2..RECONNECTS).contains(&self.tries) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Takes the data of the first whole event out of what was received.
+fn next_data(pending: &mut Vec<u8>) -> Option<Vec<u8>> {
+    loop {
+        let end = pending.windows(2).position(|pair| pair == b"\n\n")?;
+        let event: Vec<u8> = pending.drain(..end + 2).collect();
+        let lines = event.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:"));
+        let data: Vec<u8> = lines.map(|line| line.strip_prefix(b" ").unwrap_or(line)).collect::<Vec<_>>().join(&b'\n');
+        if !data.is_empty() {
+            return Some(data);
+        }
+    }
+}
+
+/// A name as one segment of a path.
+fn segment(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+fn unreachable(url: &str, error: reqwest::Error) -> CliError {
+    if !error.is_connect() && !error.is_timeout() {
+        return CliError::Broken { url: url.to_owned(), source: error };
+    }
+    let mut why = if error.is_timeout() { "no answer in time" } else { "cannot connect" };
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            why = "connection refused";
+        }
+        cause = error.source();
+    }
+    CliError::NoDaemon { url: url.to_owned(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        api::{self, Auth, ProblemCode, ensure_token, fake, fake::Fake},
+        cli::exit_code::ExitCode,
+    };
+
+    async fn daemon() -> (Arc<Fake>, Client, tempfile::TempDir, CancellationToken) {
+        let folder = tempfile::tempdir().unwrap();
+        let token = ensure_token(&folder.path().join("token")).unwrap();
+        let engine = Fake::new();
+        let router =
+            api::router(engine.clone(), Arc::new(String::new), Auth { token: token.into(), allowed_hosts: vec![] });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        tokio::spawn(api::serve(listener, router, stop.clone()));
+        let client = Client::new(&url, &folder.path().join("token")).await.unwrap();
+        (engine, client, folder, stop)
+    }
+
+    #[tokio::test]
+    async fn the_client_and_the_api_understand_each_other_over_tcp() {
+        let (engine, client, _folder, _stop) = daemon().await;
+        assert_eq!(client.sessions().await.unwrap(), [fake::running()]);
+        assert_eq!(client.open("admission").await.unwrap(), "admission-7k2m9q");
+        assert_eq!(client.plan("admission").await.unwrap(), fake::estimate());
+        assert_eq!(client.history(3).await.unwrap(), [fake::receipt()]);
+        assert_eq!(client.sweep(true).await.unwrap()[0].outcome.as_deref(), Some("removed"));
+        client.extend("admission", &Extension::Budget { by: "0.50 USD".parse().unwrap() }).await.unwrap();
+        assert!(engine.asked().last().unwrap().contains(r#""limit":"budget","by":"0.50 USD""#));
+        let Err(error) = client.session("no such/thing").await else { panic!("it is not there") };
+        assert_eq!(error.exit_code(), ExitCode::NotFound);
+        assert!(error.to_string().contains("no session \"no such/thing\""), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_session_is_followed_to_its_end() {
+        let (engine, client, _folder, _stop) = daemon().await;
+        let mut follow = client.follow("admission");
+        assert_eq!(follow.next().await.unwrap().unwrap(), fake::running());
+        let mut closed = fake::running();
+        closed.closed_at = Some(fake::noon());
+        engine.status.send_replace(Arc::new(closed.clone()));
+        assert_eq!(follow.next().await.unwrap().unwrap(), closed);
+        assert_eq!(follow.next().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn without_a_daemon_it_says_how_to_start_one() {
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let error = Client::new(&format!("http://{free}"), &folder.path().join("token")).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("no labguard daemon at http://{free} (connection refused); start one with `labguard run`")
+        );
+        assert_eq!(error.exit_code(), ExitCode::NoDaemon);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_token_is_a_problem_of_reaching_it() {
+        let (_engine, mut client, _folder, _stop) = daemon().await;
+        client.token = "0".repeat(64);
+        let Err(CliError::Problem(problem)) = client.sessions().await else { panic!("it was let in") };
+        assert_eq!(problem.code, ProblemCode::Unauthorized);
+    }
+
+    #[test]
+    fn events_are_cut_out_of_whatever_pieces_arrive() {
+        let mut pending = b": keep-alive\n\nevent: status\nid: 1\ndata: {\"a\":1}\n\ndata: {".to_vec();
+        assert_eq!(next_data(&mut pending).unwrap(), b"{\"a\":1}");
+        assert_eq!(next_data(&mut pending), None);
+        assert_eq!(pending, b"data: {");
+    }
+}

@@ -1,0 +1,27 @@
+//! `labguard completions`: for the user's shell.
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use super::super::{Cli, CliError, Context, ExitCode};
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  labguard completions bash > ~/.local/share/bash-completion/completions/labguard")]
+pub struct Completions {
+    /// Which shell.
+    pub shell: Shell,
+}
+
+impl Completions {
+    /// Prints them.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "labguard", &mut script);
+        context.output.print(&String::from_utf8_lossy(&script))?;
+        Ok(ExitCode::Ok)
+    }
+}

@@ -1,0 +1,118 @@
+//! `labguard status`: what runs, why, what ends it next and exactly when.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::super::{
+    CliError, Context, ExitCode,
+    client::Client,
+    output::{DIM, Icon, sessions},
+    signals::Signals,
+};
+use crate::{domain::model::Phase, reconcile::status::SessionStatus};
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exits 7 when a session is stuck.
+
+Examples:
+  labguard status                      all sessions
+  labguard status admission            one, with every limit and resource
+  labguard status --watch              redrawn as it changes
+  labguard status admission --watch --json | jq .phase")]
+pub struct Status {
+    /// The session's id, or its name where only one is live; all when left out.
+    pub name: Option<String>,
+    /// Show changes until Ctrl-C; with --json one line a change.
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Time between looks of --watch.
+    #[arg(long, default_value = "2s", value_name = "TIME", requires = "watch")]
+    pub every: crate::domain::model::Span,
+}
+
+impl Status {
+    /// Shows it.
+    ///
+    /// # Errors
+    /// When there is no daemon or no such session.
+    pub async fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
+        let client = context.client().await?;
+        if !self.watch {
+            let found = self.look(&client).await?;
+            self.show(context, &found)?;
+            return Ok(code(&found));
+        }
+        let mut signals = Signals::listen();
+        let mut last = Vec::new();
+        let mut drawn = false;
+        let every = Duration::from_millis(self.every.as_millis().max(200));
+        loop {
+            let found = self.look(&client).await?;
+            if context.output.json {
+                for status in &found {
+                    if !last.contains(status) {
+                        context.output.print_json_line(status)?;
+                    }
+                }
+            } else {
+                self.redraw(context, &found, &mut drawn)?;
+            }
+            let over = self.name.is_some() && found.iter().all(|status| status.closed_at.is_some());
+            if over {
+                return Ok(code(&found));
+            }
+            last = found;
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = signals.nth(1) => return Ok(code(&last)),
+            }
+        }
+    }
+
+    async fn look(&self, client: &Client) -> Result<Vec<SessionStatus>, CliError> {
+        match &self.name {
+            Some(name) => Ok(vec![client.session(name).await?]),
+            None => client.sessions().await,
+        }
+    }
+
+    /// Over what was drawn before, without a flash in between; plain repetition where nobody looks.
+    fn redraw(&self, context: &Context, found: &[SessionStatus], drawn: &mut bool) -> Result<(), CliError> {
+        if !context.output.data.terminal {
+            return self.show(context, found);
+        }
+        let (output, now) = (&context.output, context.now());
+        let begin = if *drawn { "\u{1b}[H" } else { "\u{1b}[H\u{1b}[2J" };
+        *drawn = true;
+        let head = format!("{}, every {}; Ctrl-C leaves", output.zone.clock(now, now), self.every);
+        let body = match (&self.name, found) {
+            (Some(_), [one]) => sessions::detail(output.data, output.zone, now, one),
+            (_, []) => "no sessions; start one with `labguard up NAME`\n".to_owned(),
+            (_, all) => sessions::overview(output.data, output.zone, now, all),
+        };
+        let text = format!("{}\n\n{body}", output.data.paint(DIM, &head)).replace('\n', "\u{1b}[K\n");
+        output.print(&format!("{begin}{text}\u{1b}[J"))
+    }
+
+    fn show(&self, context: &Context, found: &[SessionStatus]) -> Result<(), CliError> {
+        let (output, now) = (&context.output, context.now());
+        match (output.json, &self.name, found) {
+            (true, Some(_), [one]) => output.print_json(one),
+            (true, _, all) => output.print_json(all),
+            (false, Some(_), [one]) => output.print(&sessions::detail(output.data, output.zone, now, one)),
+            (false, _, []) => {
+                output.say(Icon::Going, "no sessions; start one with `labguard up NAME`");
+                Ok(())
+            }
+            (false, _, all) => output.print(&sessions::overview(output.data, output.zone, now, all)),
+        }
+    }
+}
+
+fn code(found: &[SessionStatus]) -> ExitCode {
+    let stuck = found.iter().any(|status| status.phase == Phase::Stuck);
+    if stuck { ExitCode::LeftBehind } else { ExitCode::Ok }
+}

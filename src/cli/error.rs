@@ -1,0 +1,150 @@
+//! Why a command did not do what was asked, and the exit code of each reason.
+
+use std::path::PathBuf;
+
+use super::exit_code::ExitCode;
+use crate::{
+    api::{AuthError, Problem, ProblemCode},
+    reconcile::handle::CommandError,
+};
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Nobody listens there.
+    #[error("no labguard daemon at {url} ({why}); start one with `labguard run`")]
+    NoDaemon {
+        /// The address.
+        url: String,
+        /// Why, shortly.
+        why: &'static str,
+    },
+    /// The daemon's token file is not there or not usable.
+    #[error("the daemon at {url} cannot be asked: {why}; give the daemon's folder with --state-dir")]
+    NoToken {
+        /// The address.
+        url: String,
+        /// What is wrong with the file.
+        why: String,
+        /// The cause.
+        #[source]
+        source: AuthError,
+    },
+    /// The daemon said no.
+    #[error("{}", .0.detail)]
+    Problem(Problem),
+    /// The engine of this very process said no (demo).
+    #[error("{0}")]
+    Command(CommandError),
+    /// Something answered that is not this daemon.
+    #[error("what answers at {url} does not speak labguard's API ({why})")]
+    Foreign {
+        /// The address.
+        url: String,
+        /// What was wrong.
+        why: String,
+    },
+    /// The connection broke.
+    #[error("the connection to {url} broke off")]
+    Broken {
+        /// The address.
+        url: String,
+        /// The cause.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The configuration has mistakes; each is a line.
+    #[error("{0}")]
+    Configuration(String),
+    /// Something on this machine failed.
+    #[error("cannot {what}")]
+    Local {
+        /// What was tried: `write the completions`.
+        what: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The daemon could not be started in this process.
+    #[error("the daemon cannot start: {message}")]
+    Start {
+        /// Why, with its causes.
+        message: String,
+        /// What the shell shall see.
+        code: ExitCode,
+    },
+    /// The prediction service does not run.
+    #[error("the prediction service does not run")]
+    Predictor(#[source] crate::predictor::PredictorError),
+    /// Ctrl-C; the message says what goes on.
+    #[error("{0}")]
+    Interrupted(String),
+}
+
+impl CliError {
+    /// The exit code.
+    #[must_use]
+    pub const fn exit_code(&self) -> ExitCode {
+        match self {
+            CliError::NoDaemon { .. }
+            | CliError::NoToken { .. }
+            | CliError::Foreign { .. }
+            | CliError::Broken { .. } => ExitCode::NoDaemon,
+            CliError::Problem(problem) => match problem.code {
+                ProblemCode::UnknownPolicy | ProblemCode::UnknownSession | ProblemCode::Ambiguous => ExitCode::NotFound,
+                ProblemCode::AlreadyLive | ProblemCode::Refused => ExitCode::Refused,
+                ProblemCode::Cloud => ExitCode::AwsRefused,
+                ProblemCode::Unauthorized | ProblemCode::ForbiddenHost | ProblemCode::Timeout => ExitCode::NoDaemon,
+                ProblemCode::Journal
+                | ProblemCode::NoSuchRoute
+                | ProblemCode::MethodNotAllowed
+                | ProblemCode::Malformed
+                | ProblemCode::UnsupportedMediaType
+                | ProblemCode::TooLarge => ExitCode::Internal,
+            },
+            CliError::Command(error) => match error {
+                CommandError::UnknownPolicy { .. }
+                | CommandError::UnknownSession(_)
+                | CommandError::Ambiguous { .. } => ExitCode::NotFound,
+                CommandError::AlreadyLive(_) | CommandError::Refused(_) => ExitCode::Refused,
+                CommandError::Journal(_) => ExitCode::Internal,
+                CommandError::Cloud(_) => ExitCode::AwsRefused,
+            },
+            CliError::Configuration(_) => ExitCode::Configuration,
+            CliError::Local { .. } | CliError::File { .. } | CliError::Predictor(_) => ExitCode::Internal,
+            CliError::Start { code, .. } => *code,
+            CliError::Interrupted(_) => ExitCode::Interrupted,
+        }
+    }
+
+    /// The message with its causes, for a person: `what: why: why that`.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let message = error.to_string();
+            if !text.contains(&message) {
+                text.push_str(": ");
+                text.push_str(&message);
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl From<CommandError> for CliError {
+    fn from(error: CommandError) -> Self {
+        CliError::Command(error)
+    }
+}

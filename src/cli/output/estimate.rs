@@ -1,0 +1,91 @@
+//! `labguard plan`: what a session would make, and what it costs.
+
+use super::{
+    BOLD, Look, NOTICE,
+    columns::{Cell, table},
+    moment::short,
+};
+use crate::domain::model::{CostLine, Estimate};
+
+/// The whole estimate.
+#[must_use]
+pub fn estimate(look: Look, plan: &Estimate) -> String {
+    let mut text = format!("{}\n\n", look.paint(BOLD, &format!("session {} would make", plan.name)));
+    let rows: Vec<Vec<Cell>> =
+        plan.resources.iter().map(|(kind, name)| vec![kind.describe().into(), name.as_str().into()]).collect();
+    text.push_str(&table(look, &["kind", "name"], &rows));
+    text.push('\n');
+    text.push_str(&costs(look, "per hour", &plan.per_hour, &plan.rate.to_string()));
+    if !plan.until.is_empty() {
+        let rows: Vec<Vec<Cell>> = plan
+            .until
+            .iter()
+            .map(|(limit, after, spent)| {
+                vec![limit.as_str().into(), Cell::new(short(*after)).right(), Cell::new(spent.to_string()).right()]
+            })
+            .collect();
+        text.push('\n');
+        text.push_str(&table(look, &["until", "after", "spent by then"], &rows));
+    }
+    text.push_str(&format!(
+        "\nat worst over the budget  {}\nif forgotten for a month  {}\n",
+        plan.overshoot, plan.forgotten_month
+    ));
+    for warning in &plan.warnings {
+        text.push_str(&format!("\n{}", look.paint(NOTICE, &format!("warning: {warning}"))));
+    }
+    if !plan.warnings.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// Cost lines and their sum.
+#[must_use]
+pub fn costs(look: Look, heading: &str, lines: &[CostLine], total: &str) -> String {
+    let mut rows: Vec<Vec<Cell>> = lines
+        .iter()
+        .map(|line| {
+            vec![
+                line.item.as_str().into(),
+                line.quantity.as_str().into(),
+                format!("{} / {}", line.unit_price.exact(), line.unit).into(),
+                Cell::new(line.amount.to_string()).right(),
+            ]
+        })
+        .collect();
+    rows.push(vec![Cell::new("total").styled(BOLD), "".into(), "".into(), Cell::new(total).styled(BOLD).right()]);
+    table(look, &["item", "quantity", "price", heading], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fake;
+
+    #[test]
+    fn an_estimate_reads_like_this() {
+        let expected = "\
+session admission would make
+
+kind     name
+cluster  lab
+task     one task
+
+item          quantity   price                          per hour
+Fargate vCPU  0.25 vCPU  0.04048 USD / vCPU-hour      0.0102 USD
+total                                                 0.0174 USD
+
+until     after  spent by then
+lifetime     2h     0.0347 USD
+
+at worst over the budget  0.0010 USD
+if forgotten for a month  12.6601 USD
+
+warning: port 5000 is open to the whole internet
+";
+        let written = estimate(Look::PLAIN, &fake::estimate());
+        let squeeze = |text: &str| text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        assert_eq!(squeeze(&written), squeeze(expected), "{written}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Receipts and history, for people.
+
+use super::{
+    BAD, BOLD, GOOD, Look,
+    columns::{Cell, table},
+    estimate::costs,
+    moment::{Zone, short},
+};
+use crate::domain::model::{Receipt, ReceiptResource};
+
+/// The closing account of one session.
+#[must_use]
+pub fn receipt(look: Look, zone: Zone, receipt: &Receipt) -> String {
+    let took = receipt.ended_at.since(receipt.opened_at);
+    let cause = receipt.cause.map_or("unknown", |cause| cause.describe());
+    let mut text = format!("{}\n", look.paint(BOLD, &format!("receipt {}", receipt.session)));
+    let mut facts = vec![
+        ("ended", format!("{cause} ({})", zone.told(&receipt.cause_detail, receipt.ended_at))),
+        (
+            "time",
+            format!(
+                "{} to {}, {}",
+                zone.clock(receipt.opened_at, receipt.ended_at),
+                zone.clock(receipt.ended_at, receipt.ended_at),
+                short(took)
+            ),
+        ),
+    ];
+    if let Some(identity) = &receipt.identity {
+        let sandbox = if identity.is_sandbox() { " (sandbox: not AWS)" } else { "" };
+        facts.push(("where", format!("account {}, {}{sandbox}", identity.account, identity.region)));
+    }
+    if receipt.restarts > 0 {
+        facts.push(("restarts", receipt.restarts.to_string()));
+    }
+    let facts: Vec<Vec<Cell>> = facts.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect();
+    text.push_str(&table(look, &[], &facts));
+    text.push('\n');
+    let rows: Vec<Vec<Cell>> = receipt
+        .resources
+        .iter()
+        .map(|resource| {
+            let moment = |at: Option<_>| at.map_or_else(|| "–".to_owned(), |at| zone.clock(at, receipt.ended_at));
+            vec![
+                resource.key.to_string().into(),
+                resource.name.as_str().into(),
+                moment(resource.born_at).into(),
+                fate(resource, moment(resource.gone_at)),
+            ]
+        })
+        .collect();
+    text.push_str(&table(look, &["resource", "name", "born", "gone"], &rows));
+    text.push('\n');
+    text.push_str(&costs(look, "amount", &receipt.lines, &receipt.total.exact()));
+    text.push_str(&format!("\nbudget {}, rates of {}\n", receipt.budget, receipt.rates_as_of));
+    text.push_str(&verdict(look, receipt));
+    text.push('\n');
+    text
+}
+
+/// The last line of a receipt.
+#[must_use]
+pub fn verdict(look: Look, receipt: &Receipt) -> String {
+    if receipt.proven_clean {
+        look.paint(GOOD, "nothing left: two clean passes of fresh reads")
+    } else {
+        look.paint(BAD, "not proven clean: see the journal for what is left")
+    }
+}
+
+fn fate(resource: &ReceiptResource, gone: String) -> Cell {
+    match (resource.ours, resource.born_at, resource.gone_at) {
+        (false, _, _) => Cell::new("left standing: it was there before"),
+        (true, None, _) => Cell::new("never came to be"),
+        (true, Some(_), Some(_)) => Cell::new(gone),
+        (true, Some(_), None) => Cell::new("LEFT BEHIND").styled(BAD),
+    }
+}
+
+/// Closed sessions, newest first.
+#[must_use]
+pub fn history(look: Look, zone: Zone, receipts: &[Receipt]) -> String {
+    let rows: Vec<Vec<Cell>> = receipts
+        .iter()
+        .map(|receipt| {
+            let cause = receipt.cause.map_or("unknown", |cause| cause.describe());
+            let clean = if receipt.proven_clean { Cell::new("yes") } else { Cell::new("NO").styled(BAD) };
+            vec![
+                receipt.session.to_string().into(),
+                receipt.owner.as_str().into(),
+                zone.clock(receipt.ended_at, receipt.opened_at).into(),
+                Cell::new(short(receipt.ended_at.since(receipt.opened_at))).right(),
+                Cell::new(receipt.total.to_string()).right(),
+                clean,
+                cause.into(),
+            ]
+        })
+        .collect();
+    table(look, &["session", "owner", "ended", "lasted", "cost", "clean", "cause"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fake;
+
+    #[test]
+    fn a_receipt_reads_like_this() {
+        let expected = "\
+receipt admission-7k2m9q
+ended  idle timeout (idle for 20m of 20m)
+time   13:30:00 UTC to 14:00:00 UTC, 30m
+where  account 000000000000, us-east-1 (sandbox: not AWS)
+
+resource        name         born          gone
+cluster         lab          13:30:02 UTC  14:00:00 UTC
+execution role  shared-role  13:30:02 UTC  left standing: it was there before
+
+item          quantity            price                             amount
+Fargate vCPU  0.25 vCPU × 1700 s  0.04048 USD / vCPU-hour       0.0048 USD
+total                                                      0.004778889 USD
+
+budget 1.5000 USD, rates of 2026-11-01
+nothing left: two clean passes of fresh reads
+";
+        assert_eq!(receipt(Look::PLAIN, Zone::UTC, &fake::receipt()), expected);
+    }
+
+    #[test]
+    fn what_is_left_behind_cries_out() {
+        let mut left = fake::receipt();
+        left.proven_clean = false;
+        left.resources[0].gone_at = None;
+        let text = receipt(Look::PLAIN, Zone::UTC, &left);
+        assert!(text.contains("LEFT BEHIND") && text.contains("not proven clean"), "{text}");
+        assert!(history(Look::PLAIN, Zone::UTC, &[left]).contains("  NO "));
+    }
+}

@@ -1,0 +1,69 @@
+//! The map of this house.
+//!
+//! labguard runs lab sessions on AWS Fargate: from a container image to a public address, watched, priced while it
+//! runs, and taken away to the last piece. Five promises settle every question, in this order: nothing else is
+//! touched; nothing is left; no surprise on the bill; it holds when labguard dies; it says what it does.
+//!
+//! # How data flows
+//!
+//! ```text
+//! files, environment, flags ─► config ─► Policy ─┐
+//! AWS or sandbox ─► cloud ─► observe ─► Observation ─┼─► domain::decide ─► Plan ─► executor ─► cloud
+//! container ─► probe, activity ─► watcher ─┘         │      (pure)                  │ intent before,
+//! journal ─► Record ─────────────────────────────────┘                              ▼ outcome after each call
+//!    ▲                                                                           journal
+//!    └── events, by one total function, live and in replay ───────────────────────┘
+//! status ─► api ─► cli · telemetry ─► Prometheus, CloudWatch, log
+//! ```
+//!
+//! One loop per session ([`reconcile`]): look, decide, act, again. Commands are made durable as desired state and
+//! wake the loop; wake-ups carry no data.
+//!
+//! # Rooms
+//!
+//! Layers import only what stands above them here; `tests/architecture/layers.rs` is the table, with reasons.
+//!
+//! 1. [`domain`]`::model`: the words as types; event × record → record.
+//! 2. [`domain`]`::policy` what is allowed; `::meter` time × size × price; `::decide` what to do next. Pure.
+//!    - [`clock`]: the only place that reads the time of day; [`transport`]: the way to a session's container.
+//! 3. Boundaries, which do not know each other:
+//!    - [`journal`]: SQLite, append-only, the only truth we own.
+//!    - [`cloud`]: the one adapter to AWS's protocol, whatever endpoint answers.
+//!    - [`image`]: where the image comes from, and how it gets into a registry.
+//!    - [`probe`], [`activity`]: health questions, and signs of use.
+//!    - [`telemetry`]: metrics by one catalogue, the log, and what keeps secrets out of both.
+//! 4. [`reconcile`]: the engine.
+//! 5. What asks the engine through `reconcile::handle`: [`api`] over HTTP, [`cli`] for people, [`schedule`] by cron.
+//! 6. [`config`]: every mistake at once, or settings that passed every check; [`daemon`]: wiring.
+//!
+//! Apart, as if they were not ours: [`sandbox`], AWS on loopback, and [`predictor`], an application to deploy.
+//!
+//! # Where to put a change
+//!
+//! - Another reason to end a session: `Cause` in `domain::model`, its rule in `domain::decide`.
+//! - Another AWS resource: `ResourceKind` and `Spec`, its order in `domain::decide`, its calls in [`cloud`], its price
+//!   in `domain::meter`, its behaviour in [`sandbox`], its rights in `deploy/iam`.
+//! - Another key: `config/default.toml` first (it is the reference), then its shape in [`config`].
+//! - Another command: a file in `cli::command`, and what it asks in `reconcile::handle`.
+//! - Another metric: `telemetry::catalogue`.
+//! - A truth about AWS: [`sandbox`] first, with a test that fails; then [`cloud`].
+//!
+//! The longer map is docs/architecture.md; why things are so, docs/decisions.
+
+pub mod activity;
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod cloud;
+pub mod config;
+pub mod daemon;
+pub mod domain;
+pub mod image;
+pub mod journal;
+pub mod predictor;
+pub mod probe;
+pub mod reconcile;
+pub mod sandbox;
+pub mod schedule;
+pub mod telemetry;
+pub mod transport;

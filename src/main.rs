@@ -1,0 +1,5 @@
+//! The binary: parse, run, exit code.
+
+fn main() -> std::process::ExitCode {
+    labguard::cli::main().into()
+}
