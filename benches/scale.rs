@@ -1,0 +1,180 @@
+//! Ten thousand sessions in one daemon on the sandbox in memory, and teardown against its critical path.
+//!
+//! `cargo bench --bench scale` prints, for `LABGUARD_BENCH_SESSIONS` sessions (10,000 by default):
+//! CPU per turn, memory per session (engine and sandbox together), guard latency (limit crossed → stop
+//! intended) p50/p99 in simulated time, and for one session the teardown's simulated wall time as a ratio
+//! to the critical path of the simulated latencies and to the same steps done one after another.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use labguard::{
+    clock::Clock,
+    cloud::Cloud,
+    domain::model::{Action, Event, ImageSource, Record, ResourceKind, Span, Timestamp},
+    journal::{Journal, Which},
+    reconcile::handle::Control,
+    sandbox::{
+        Sandbox, SandboxConfig,
+        latency::Latency,
+        runtime::{Containers, Simulated},
+    },
+};
+
+#[path = "../tests/support/lab.rs"]
+mod lab;
+use lab::{Lab, Parts};
+
+fn knob(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn main() {
+    // `cargo test --benches` only asks whether it runs.
+    let sessions = if std::env::args().any(|argument| argument == "--bench") {
+        knob("LABGUARD_BENCH_SESSIONS", 10_000)
+    } else {
+        20
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        crowd(sessions).await;
+        teardown().await;
+    });
+}
+
+async fn world(latency: Latency, max_sessions: usize) -> (Sandbox, Parts) {
+    let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+    let sandbox = Sandbox::new(SandboxConfig {
+        seed: 1,
+        faults: Vec::new(),
+        latency,
+        clock: clock.clone(),
+        containers: Arc::new(Simulated::new()) as Arc<dyn Containers>,
+        region: "us-east-1".to_owned(),
+        endpoint: None,
+    });
+    let mut cloud = lab::cloud_config(&clock);
+    cloud.http_client = Some(sandbox.http_client());
+    cloud.registry_transport = Some(sandbox.transport());
+    cloud.pace = true;
+    let parts = Parts {
+        cloud: Cloud::connect(cloud).await,
+        journal: Journal::in_memory(clock.clone()),
+        clock,
+        transport: sandbox.transport(),
+        seed: 1,
+        max_sessions,
+    };
+    (sandbox, parts)
+}
+
+/// Seconds of processor time this process has used.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: f64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or_default() * 4096
+}
+
+async fn crowd(sessions: usize) {
+    let (sandbox, parts) = world(Latency::aws_like(), sessions).await;
+    let folder = std::env::temp_dir().join(format!("labguard-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let source =
+        ImageSource::Executable { path: lab::tiny_executable(&folder).display().to_string(), args: Vec::new() };
+    let mut policy = lab::policy("crowd", source);
+    policy.limits.idle_timeout = None;
+    policy.limits.lifetime = Span::from_mins(100);
+    policy.health.interval = Span::from_secs(15);
+    policy.predict = None;
+    policy.activity.metrics_path = None;
+    let before = resident_bytes();
+    let lab = Lab::start(&parts, BTreeMap::from([("crowd".to_owned(), policy)]), None).await;
+    // Opened over half an hour, as classes do; so their limits are crossed over half an hour too.
+    let gap = Duration::from_secs(1800) / u32::try_from(sessions).unwrap();
+    for _ in 0..sessions {
+        lab.engine.up("crowd".to_owned()).await.unwrap();
+        tokio::time::sleep(gap).await;
+    }
+    let running = |lab: &Lab| lab.engine.list().iter().filter(|status| status.url.is_some()).count();
+    while running(&lab) < sessions {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    let per_session = resident_bytes().saturating_sub(before) / sessions;
+    let (cpu, calls) = (cpu_seconds(), sandbox.calls().values().sum::<u64>());
+    let minutes = 5;
+    tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
+    let busy = cpu_seconds() - cpu;
+    let steady_calls = sandbox.calls().values().sum::<u64>() - calls;
+    println!("sessions running             {}", running(&lab));
+    println!("memory per session           {} KiB (engine, journal and sandbox together)", per_session / 1024);
+    println!(
+        "steady state                 {:.1} ms of CPU per simulated second ({:.1} µs per session and second; probes, turns and sandbox), {:.1} AWS calls/s",
+        busy * 1000.0 / (60 * minutes) as f64,
+        busy * 1e6 / (60 * minutes) as f64 / sessions as f64,
+        steady_calls as f64 / (60 * minutes) as f64
+    );
+    while !parts.journal.records(Which::Open).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    let mut latencies = Vec::with_capacity(sessions);
+    for status in lab.engine.list() {
+        let entries = parts.journal.entries(&status.id).await.unwrap();
+        let limit = status.opened_at + Span::from_mins(100);
+        let stop = entries.iter().find(|entry| {
+            matches!(&entry.event, Event::Intended { key, action: Action::Stop, .. } if key.kind == ResourceKind::Task)
+        });
+        latencies.push(stop.map_or(u64::MAX, |entry| entry.at.since(limit).as_millis()));
+    }
+    latencies.sort_unstable();
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
+    println!(
+        "guard latency                p50 {} ms, p99 {} ms, max {} ms (simulated; lifetime crossed → stop intended)",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    println!("left after all have ended    {}", sandbox.leftovers().len());
+    lab.stop().await;
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+async fn teardown() {
+    let latency = Latency::aws_like();
+    let (_sandbox, parts) = world(latency.clone(), 10).await;
+    let folder = std::env::temp_dir().join(format!("labguard-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let source =
+        ImageSource::Executable { path: lab::tiny_executable(&folder).display().to_string(), args: Vec::new() };
+    let mut policy = lab::policy("one", source);
+    policy.limits.lifetime = Span::from_mins(5);
+    let lab = Lab::start(&parts, BTreeMap::from([("one".to_owned(), policy)]), None).await;
+    let id = lab.engine.up("one".to_owned()).await.unwrap();
+    while parts.journal.record(&id).await.unwrap().is_none_or(|record| !record.is_closed()) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let record: Record = parts.journal.record(&id).await.unwrap().unwrap();
+    let ended = record.ending.as_ref().unwrap().at;
+    let wall = record.closed_at.unwrap().since(ended);
+    let gone = record.resources.values().filter_map(|resource| resource.gone_at).max().unwrap().since(ended);
+    // The longest chain that AWS's own waits allow: stop the task, let its interface go, delete the group.
+    let critical = latency.deactivating + latency.stopping + latency.deprovisioning + latency.interface_linger;
+    let one_after_another: u64 = record
+        .resources
+        .values()
+        .filter_map(|resource| Some(resource.gone_at?.since(resource.leaving_at?).as_millis()))
+        .sum();
+    println!("teardown                     {wall} to the second clean pass, {gone} until the last thing was gone");
+    println!(
+        "  against the critical path  {:.2}× ({critical} of AWS's own waits)",
+        gone.as_millis() as f64 / critical.as_millis() as f64
+    );
+    println!("  one after another          {:.2}× of ours", one_after_another as f64 / gone.as_millis() as f64);
+    lab.stop().await;
+    let _ = std::fs::remove_dir_all(&folder);
+}

@@ -1,0 +1,381 @@
+//! AWS's awkward truths, met by the whole engine through the real SDK, under paused time.
+//!
+//! Each test switches one of them on in the sandbox, in memory, and asks what a person would: does the session do its
+//! work all the same, does it say what is wrong, is nothing left, is nothing of somebody else's touched?
+
+#[path = "support/lab.rs"]
+mod lab;
+#[path = "support/memory.rs"]
+#[expect(dead_code, reason = "other suites plant images as well")]
+mod memory;
+
+use labguard::{
+    cloud::Owner,
+    domain::{
+        model::{
+            Cause, Effect, FaultClass, Receipt, ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span,
+            Spec,
+        },
+        policy::{Policy, RunMode},
+    },
+    sandbox::{Interruption, latency::Latency},
+};
+use memory::House;
+
+async fn ecs(house: &House) -> aws_sdk_ecs::Client {
+    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .region(aws_config::Region::from_static("us-east-1"))
+        .credentials_provider(aws_credential_types::Credentials::new(
+            "labguard-sandbox",
+            "labguard-sandbox",
+            None,
+            None,
+            "test",
+        ))
+        .http_client(house.sandbox.http_client())
+        .load()
+        .await;
+    aws_sdk_ecs::Client::new(&sdk)
+}
+
+/// The tasks that ECS has of a session, stopped ones too.
+async fn tasks(house: &House, session: &str) -> Vec<aws_sdk_ecs::types::Task> {
+    use aws_sdk_ecs::types::DesiredStatus;
+    let ecs = ecs(house).await;
+    let cluster = format!("labguard-{session}-cluster");
+    let mut arns = Vec::new();
+    for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
+        let listed = ecs.list_tasks().cluster(&cluster).desired_status(status).send().await.unwrap();
+        arns.extend(listed.task_arns.unwrap_or_default());
+    }
+    let seen = ecs.describe_tasks().cluster(&cluster).set_tasks(Some(arns)).send().await.unwrap();
+    seen.tasks.unwrap_or_default()
+}
+
+fn fault(house: &House, rule: &str) {
+    house.sandbox.add_fault(rule.parse().unwrap());
+}
+
+fn of_kind(receipt: &Receipt, kind: ResourceKind) -> Vec<&ReceiptResource> {
+    receipt.resources.iter().filter(|resource| resource.key.kind == kind).collect()
+}
+
+fn calls(house: &House, name: &str) -> u64 {
+    house.sandbox.calls().get(name).copied().unwrap_or(0)
+}
+
+const NOTHING: [String; 0] = [];
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_answer_is_lost_again_and_again_starts_one_task_only() {
+    let house = House::new(Latency::fast()).await;
+    // More often than the SDK tries one call, so that the engine itself meets the open question.
+    fault(&house, "ecs:RunTask=lost-answer:7");
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    assert_eq!(tasks(&house, &session.id).await.len(), 1);
+    assert_eq!(house.containers.running(), 1);
+    assert!(calls(&house, "ecs:RunTask") >= 3, "the answer was not lost often enough");
+    let receipt = session.ended().await;
+    assert_eq!(of_kind(&receipt, ResourceKind::Task).len(), 1, "{receipt:#?}");
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_creation_is_done_but_not_answered_the_session_comes_up_and_knows_its_own() {
+    for operation in [
+        "ecr:CreateRepository",
+        "logs:CreateLogGroup",
+        "logs:PutRetentionPolicy",
+        "iam:CreateRole",
+        "iam:AttachRolePolicy",
+        "ecs:CreateCluster",
+        "ec2:CreateSecurityGroup",
+        "ec2:AuthorizeSecurityGroupIngress",
+        "ecs:RegisterTaskDefinition",
+        "registry:PUT",
+        "registry:POST",
+    ] {
+        for times in [1, 4] {
+            let house = House::new(Latency::fast()).await;
+            fault(&house, &format!("{operation}=lost-answer:{times}"));
+            let session = house.open(house.policy()).await;
+            session.until_live().await;
+            assert!(calls(&house, operation) > 1, "{operation} was not asked again");
+            let receipt = session.ended().await;
+            assert!(receipt.resources.iter().all(|it| it.ours), "{operation}: {receipt:#?}");
+            assert_eq!(house.left(), NOTHING, "{operation} lost {times} times");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_removal_is_done_but_not_answered_nothing_is_left() {
+    for operation in [
+        "ecs:StopTask",
+        "ecs:DeregisterTaskDefinition",
+        "ecs:DeleteTaskDefinitions",
+        "ecs:DeleteCluster",
+        "ec2:DeleteSecurityGroup",
+        "ecr:DeleteRepository",
+        "logs:DeleteLogGroup",
+        "iam:DetachRolePolicy",
+        "iam:DeleteRole",
+    ] {
+        let house = House::new(Latency::fast()).await;
+        fault(&house, &format!("{operation}=lost-answer:4"));
+        let session = house.open(house.policy()).await;
+        session.until_live().await;
+        session.ended().await;
+        assert!(calls(&house, operation) >= 1, "{operation} was not called");
+        assert_eq!(house.left(), NOTHING, "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_creation_was_not_answered_is_made_once() {
+    let house = House::new(Latency::fast()).await;
+    fault(&house, "ecs:CreateService=lost-answer:7");
+    let mut policy = house.policy();
+    policy.task.run = RunMode::Service { desired: 1 };
+    let session = house.open(policy).await;
+    session.until_live().await;
+    assert_eq!(house.containers.running(), 1);
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interface_that_outlives_its_task_holds_the_security_group_and_is_waited_for() {
+    let linger = Span::from_mins(8);
+    let house = House::new(Latency { interface_linger: linger, ..Latency::fast() }).await;
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    let asked = house.parts.clock.now();
+    session.ask(Request::End { reason: "done".to_owned() }).await;
+    // It is told meanwhile what is waited for.
+    session
+        .until("telling what holds the group", |status| {
+            status.resources.iter().any(|it| it.key.kind == ResourceKind::SecurityGroup && it.fault.is_some())
+                || status.doing.contains("security group")
+                || !status.blockers.is_empty()
+        })
+        .await;
+    let receipt = session.closed().await;
+    let gone = of_kind(&receipt, ResourceKind::SecurityGroup)[0].gone_at.unwrap();
+    assert!(gone.since(asked) >= linger, "the group was gone after {}", gone.since(asked));
+    assert!(receipt.ended_at.since(asked) < linger + Span::from_mins(15));
+    // Nothing else waited for it.
+    assert!(of_kind(&receipt, ResourceKind::Cluster)[0].gone_at.unwrap().since(asked) < Span::from_mins(2));
+    assert_eq!(house.left(), NOTHING);
+}
+
+/// A policy whose resource of `kind` has the fixed name `theirs`.
+fn with_fixed_name(house: &House, kind: ResourceKind) -> Policy {
+    let mut policy = house.policy();
+    let theirs = "labguard-theirs".to_owned();
+    match kind {
+        ResourceKind::Repository => policy.names.repository = theirs,
+        ResourceKind::LogGroup => policy.names.log_group = theirs,
+        ResourceKind::ExecutionRole => policy.names.execution_role = theirs,
+        ResourceKind::Cluster => policy.names.cluster = theirs,
+        ResourceKind::SecurityGroup => policy.names.security_group = theirs,
+        other => panic!("{other} bears no name of its own"),
+    }
+    policy
+}
+
+const NAMED: [ResourceKind; 5] = [
+    ResourceKind::Cluster,
+    ResourceKind::SecurityGroup,
+    ResourceKind::LogGroup,
+    ResourceKind::ExecutionRole,
+    ResourceKind::Repository,
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_made_under_the_same_name_is_refused_and_left_as_it_is() {
+    for kind in NAMED {
+        let house = House::new(Latency::fast()).await;
+        let theirs = house.foreign(kind, "labguard-theirs").await;
+        let before = house.plant(vec![theirs]).await;
+        let receipt = house.open(with_fixed_name(&house, kind)).await.closed().await;
+        assert_eq!(receipt.cause, Some(Cause::DeployFailed), "{kind}");
+        let detail = &receipt.cause_detail;
+        assert!(detail.contains("does not belong to this session") && detail.contains("adopt"), "{kind}: {detail}");
+        assert_eq!(house.left(), before, "{kind}");
+        assert_eq!(house.containers.running(), 0, "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_adopted_is_used_and_left_standing() {
+    for kind in NAMED {
+        let house = House::new(Latency::fast()).await;
+        let theirs = house.foreign(kind, "labguard-theirs").await;
+        let before = house.plant(vec![theirs]).await;
+        let mut policy = with_fixed_name(&house, kind);
+        policy.adopt = vec![kind];
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let receipt = session.ended().await;
+        let adopted = of_kind(&receipt, kind);
+        assert!(!adopted[0].ours && adopted[0].gone_at.is_none(), "{kind}: {adopted:?}");
+        assert_eq!(house.left(), before, "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_who_make_the_same_cluster_at_once_one_has_it_and_the_other_is_told() {
+    let house = House::new(Latency { call: Span::from_millis(50), ..Latency::zero() }).await;
+    let (one, two) = (SessionId::new("one", 1), SessionId::new("two", 2));
+    let spec = Spec::Cluster { name: "same".to_owned(), spot: false };
+    let cloud = &house.parts.cloud;
+    let key = ResourceKey::only(ResourceKind::Cluster);
+    // Both look before either makes: CreateCluster answers 200 to both.
+    let (first, second) = tokio::join!(
+        cloud.ensure(Owner { session: &one, owner: "one" }, key, &spec, false),
+        cloud.ensure(Owner { session: &two, owner: "two" }, key, &spec, false),
+    );
+    assert_eq!(calls(&house, "ecs:CreateCluster"), 2, "the race did not take place");
+    let (made, refused): (Vec<_>, Vec<_>) = [first, second].into_iter().partition(Result::is_ok);
+    assert_eq!(made.into_iter().map(|made| made.unwrap().effect).collect::<Vec<_>>(), [Effect::Created]);
+    assert_eq!(refused.into_iter().map(|it| it.unwrap_err().class).collect::<Vec<_>>(), [FaultClass::Conflict]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_is_not_known_everywhere_yet_is_waited_for() {
+    let house = House::new(Latency { role_propagation: Span::from_secs(50), ..Latency::fast() }).await;
+    let opened = house.parts.clock.now();
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    assert!(house.parts.clock.now().since(opened) >= Span::from_secs(50));
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_virgin_account_whose_service_linked_role_is_not_there_yet_is_waited_for() {
+    let house = House::new(Latency::fast()).await;
+    fault(&house, "ecs:CreateCluster=service-linked-role:2");
+    fault(&house, "ecs:RunTask=service-linked-role:1");
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_replaces_a_lost_task_by_itself_and_its_tasks_go_with_it() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.task.run = RunMode::Service { desired: 2 };
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(house.containers.running(), 2);
+    let lost = tasks(&house, &session.id).await[0].task_arn().unwrap().to_owned();
+    assert!(house.sandbox.interrupt_task(&lost, Interruption::Infrastructure));
+    tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+    assert_eq!(house.containers.running(), 2, "the service replaced it");
+    assert!(session.status().closed_at.is_none() && session.status().ending.is_none());
+    let receipt = session.ended().await;
+    assert!(of_kind(&receipt, ResourceKind::Task).len() >= 3, "each task is accounted for: {receipt:#?}");
+    assert!(of_kind(&receipt, ResourceKind::Task).iter().all(|task| task.gone_at.is_some()));
+    assert_eq!(house.containers.running(), 0);
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_on_spot_runs_on_spots_capacity_and_is_replaced_when_that_is_wanted_back() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.task.size.spot = true;
+    let session = house.open(policy).await;
+    session.until_live().await;
+    let running = tasks(&house, &session.id).await;
+    assert_eq!(running[0].capacity_provider_name(), Some("FARGATE_SPOT"));
+    assert!(house.sandbox.interrupt_task(running[0].task_arn().unwrap(), Interruption::Spot));
+    session.until("restarted", |status| status.restarts == 1).await;
+    session.until_live().await;
+    let receipt = session.ended().await;
+    assert_eq!((receipt.restarts, of_kind(&receipt, ResourceKind::Task).len()), (1, 2));
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_zone_has_no_capacity_the_next_one_is_tried() {
+    // The first RunTask is to meet nothing else that refuses it.
+    let house = House::new(Latency { role_propagation: Span::ZERO, ..Latency::fast() }).await;
+    let first = house.parts.cloud.survey(None, &[]).await.unwrap().subnets[0].id.clone();
+    fault(&house, "ecs:RunTask=capacity:1");
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    let running = tasks(&house, &session.id).await;
+    let details = running[0].attachments()[0].details();
+    let subnet = details.iter().find(|it| it.name() == Some("subnetId")).and_then(|it| it.value()).unwrap();
+    assert_ne!(subnet, first, "the zone that had none was asked again: {:?}", house.sandbox.calls());
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_zone_has_capacity_the_start_ends_with_that() {
+    let house = House::new(Latency::fast()).await;
+    fault(&house, "ecs:RunTask=capacity");
+    let receipt = house.open(house.policy()).await.closed().await;
+    assert_eq!(receipt.cause, Some(Cause::DeployFailed), "{}", receipt.cause_detail);
+    assert!(receipt.cause_detail.to_lowercase().contains("capacity"), "{}", receipt.cause_detail);
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_expire_during_a_teardown_are_told_and_it_goes_on_when_they_are_renewed() {
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    fault(&house, "*=expired-token");
+    session.ask(Request::End { reason: "done".to_owned() }).await;
+    let told = session
+        .until("telling that the credentials are refused", |status| {
+            let words = format!("{:?} {:?} {:?}", status.alarm, status.blockers, status.resources).to_lowercase();
+            words.contains("expired") || words.contains("credential")
+        })
+        .await;
+    assert!(told.things_left > 0);
+    tokio::time::sleep(std::time::Duration::from_secs(1800)).await;
+    assert!(session.status().closed_at.is_none());
+    assert_eq!(house.containers.running(), 1, "nothing can have been stopped");
+    house.sandbox.clear_faults();
+    let renewed = house.parts.clock.now();
+    let receipt = session.closed().await;
+    assert!(receipt.ended_at.since(renewed) < Span::from_mins(20), "{}", receipt.ended_at.since(renewed));
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_ends_the_start_with_the_name_of_the_right() {
+    for operation in
+        ["ecs:CreateCluster", "ec2:CreateSecurityGroup", "iam:CreateRole", "ecr:CreateRepository", "ecs:RunTask"]
+    {
+        let house = House::new(Latency::fast()).await;
+        fault(&house, &format!("{operation}=access-denied"));
+        let receipt = house.open(house.policy()).await.closed().await;
+        assert_eq!(receipt.cause, Some(Cause::DeployFailed), "{operation}: {}", receipt.cause_detail);
+        let detail = &receipt.cause_detail;
+        assert!(detail.contains(operation) && detail.contains("deploy/iam"), "{operation}: {detail}");
+        assert_eq!(house.left(), NOTHING, "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_task_that_reads_do_not_show_yet_is_not_started_again() {
+    let house = House::new(Latency { visibility: Span::from_secs(90), ..Latency::fast() }).await;
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    assert_eq!(house.containers.running(), 1);
+    assert_eq!(session.status().restarts, 0);
+    let receipt = session.ended().await;
+    assert_eq!(of_kind(&receipt, ResourceKind::Task).len(), 1);
+    assert_eq!(house.left(), NOTHING);
+}

@@ -1,0 +1,63 @@
+//! The real binary, as a shell meets it: exit codes, data on stdout, talk on stderr.
+
+use std::process::{Command, Output};
+
+fn labguard(arguments: &[&str]) -> Output {
+    let home = std::env::temp_dir().join("labguard-no-such-home");
+    Command::new(env!("CARGO_BIN_EXE_labguard"))
+        .args(arguments)
+        .env_clear()
+        .env("HOME", home)
+        .output()
+        .expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn wrong_usage_is_2_and_says_nothing_on_stdout() {
+    for arguments in [&["extend", "x"][..], &["up"], &["nonsense"], &["status", "--every", "1s"]] {
+        let output = labguard(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_a_daemon_every_client_command_is_4_and_tells_how_to_start_one() {
+    // Port 9 (discard) is not listened on.
+    for command in [&["status"][..], &["up", "x"], &["history"], &["sweep"], &["receipt", "x", "--json"]] {
+        let mut arguments = command.to_vec();
+        arguments.extend(["--daemon", "http://127.0.0.1:9"]);
+        let output = labguard(&arguments);
+        let talk = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {talk}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert_eq!(
+            talk,
+            "error: no labguard daemon at http://127.0.0.1:9 (connection refused); start one with `labguard run`\n"
+        );
+    }
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_3_and_all_named() {
+    let output = labguard(&["config", "check", "--set", "daemon.lisen=x", "--set", "daemon.max_sessions=0"]);
+    let talk = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{talk}");
+    assert!(talk.contains("daemon.lisen") && talk.contains("daemon.max_sessions"), "{talk}");
+}
+
+#[test]
+fn a_sound_configuration_is_0_and_its_data_is_on_stdout() {
+    let checked = labguard(&["config", "check", "--json"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    assert!(text(&checked.stdout).contains("\"ok\": true"));
+    let schema = labguard(&["config", "schema"]);
+    assert!(serde_json::from_slice::<serde_json::Value>(&schema.stdout).is_ok());
+    let completions = labguard(&["completions", "bash"]);
+    assert!(text(&completions.stdout).contains("complete -F _labguard"));
+    assert!(!text(&completions.stdout).contains('\u{1b}'));
+}

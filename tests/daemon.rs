@@ -1,0 +1,104 @@
+//! The daemon as a service manager meets it: signals, drains, restarts, and a journal that has an owner.
+//!
+//! The real binary; where a daemon must find its sessions again, the sandbox is a process of its own.
+
+#[path = "support/house.rs"]
+mod house;
+#[path = "support/sandbox_process.rs"]
+mod sandbox_process;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt,
+};
+
+use house::House;
+use sandbox_process::Sandbox;
+
+/// Lines that point a daemon to a sandbox of its own process.
+fn on(sandbox: &Sandbox) -> String {
+    format!("[aws]\nendpoint_url = \"{}\"\n[aws.sandbox]\nenabled = false\n", sandbox.url)
+}
+
+/// What the daemon itself would make of the policy now, asked past the command line (which reads the files too).
+fn plan_of_the_daemon(house: &House) -> String {
+    let token = fs::read_to_string(house.folder.path().join("state/token")).unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", house.port)).unwrap();
+    let request = format!(
+        "GET /v1/plan/admission HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        house.port,
+        token.trim()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn a_second_daemon_on_the_same_journal_is_refused_and_told_whose_it_is() {
+    let mut house = House::new();
+    house.start();
+    let second = house.run(&["run"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(9), "{said}");
+    assert!(said.contains("another labguard") && said.contains("pid"), "{said}");
+    assert_eq!(house.end(), Some(0));
+}
+
+#[test]
+fn a_changed_file_is_taken_up_and_a_bad_one_changes_nothing() {
+    let mut house = House::new();
+    house.start();
+    let before = plan_of_the_daemon(&house);
+    house.rewrite(|text| text.replace("lifetime = \"20m\"", "lifetime = \"25m\""));
+    house.signal("HUP");
+    house.until("taken up", |house| plan_of_the_daemon(house) != before);
+    let good = plan_of_the_daemon(&house);
+
+    house.rewrite(|text| text.replace("lifetime = \"25m\"", "lifetime = \"soon\"\nlifetme = 1"));
+    house.signal("HUP");
+    house.until("refused", |house| house.log().contains("the old one stays in force"));
+    assert!(house.log().contains("lifetme"), "every mistake is named:\n{}", house.log());
+    assert_eq!(plan_of_the_daemon(&house), good);
+    assert_eq!(house.end(), Some(0));
+}
+
+#[test]
+fn a_drain_keeps_or_tears_down_as_the_policy_says_and_the_next_daemon_takes_over() {
+    let home = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(home.path());
+    let mut house = House::with(&format!("{}[sessions.admission.end]\non_shutdown = \"keep\"\n", on(&sandbox)));
+    house.start();
+    let address = house.text(&["up", "admission"]);
+    assert_eq!(house.end(), Some(0), "what is kept is no failure");
+    assert_ne!(sandbox.leftovers(), "[]", "the session lives on without its daemon");
+
+    house.start();
+    let id = house.json(&["status", "admission"])["id"].as_str().unwrap_or_default().to_owned();
+    house.until("taken over", |house| house.json(&["status", "admission"]).to_string().contains(address.trim()));
+    assert!(id.starts_with("admission-"), "{id:?}");
+
+    house.rewrite(|text| text.replace("on_shutdown = \"keep\"", "on_shutdown = \"teardown\""));
+    house.signal("HUP");
+    house.until("changed", |house| house.log().contains("live_sessions_changed"));
+    assert_eq!(house.end(), Some(0));
+    assert_eq!(sandbox.leftovers(), "[]", "torn down before the daemon left");
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_written_is_told_with_its_path() {
+    let house = House::new();
+    let state = house.folder.path().join("state");
+    // A file in the folder's place: nobody, not even root, can make a journal in it.
+    fs::write(&state, "in the way").unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o400)).unwrap();
+    let refused = house.run(&["run"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(9), "{said}");
+    assert!(said.contains(&*state.display().to_string()), "{said}");
+    assert_eq!(fs::read_to_string(&state).unwrap(), "in the way", "what was there is as it was");
+}

@@ -1,0 +1,95 @@
+//! What is in `deploy/` holds together: the systemd unit keeps its hardening and its long stop, the images stay small
+//! and unprivileged. Parsed, not run; `systemd-analyze` has its say where it is installed.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// `Section.Key` → values, in order; systemd keys may stand several times.
+fn unit(text: &str) -> BTreeMap<String, Vec<String>> {
+    let mut section = String::new();
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.to_owned();
+        } else {
+            let (key, value) = line.split_once('=').unwrap_or_else(|| panic!("no key and value: {line}"));
+            found.entry(format!("{section}.{key}")).or_default().push(value.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_unit_is_ready_watched_and_given_time_to_tear_down() {
+    let unit = unit(&read("deploy/labguard.service"));
+    for (key, value) in [
+        ("Service.Type", "notify"),
+        ("Service.NotifyAccess", "main"),
+        ("Service.WatchdogSec", "60"),
+        ("Service.TimeoutStopSec", "20min"),
+        ("Service.KillMode", "mixed"),
+        ("Service.Restart", "on-failure"),
+        ("Service.ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("Service.StateDirectory", "labguard"),
+        ("Service.StateDirectoryMode", "0700"),
+    ] {
+        assert_eq!(unit.get(key).map(Vec::as_slice), Some(&[value.to_owned()][..]), "{key}");
+    }
+    assert!(unit["Service.ExecStart"][0].ends_with("labguard run"));
+}
+
+#[test]
+fn the_unit_gives_the_daemon_nothing_that_it_does_not_need() {
+    let unit = unit(&read("deploy/labguard.service"));
+    for (key, value) in [
+        ("DynamicUser", "yes"),
+        ("NoNewPrivileges", "yes"),
+        ("CapabilityBoundingSet", ""),
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("PrivateTmp", "yes"),
+        ("PrivateDevices", "yes"),
+        ("MemoryDenyWriteExecute", "yes"),
+        ("RestrictNamespaces", "yes"),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX AF_NETLINK"),
+        ("SystemCallArchitectures", "native"),
+        ("UMask", "0077"),
+    ] {
+        assert_eq!(unit.get(&format!("Service.{key}")).map(Vec::as_slice), Some(&[value.to_owned()][..]), "{key}");
+    }
+    assert_eq!(unit["Service.SystemCallFilter"], ["@system-service", "~@privileged @resources"]);
+}
+
+#[test]
+fn systemd_itself_finds_no_fault_with_the_unit_where_it_is_installed() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        println!("systemd-analyze is not installed here: the unit was only parsed");
+        return;
+    }
+    // The program need not be installed for the unit to be right.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labguard.service");
+    fs::write(&path, read("deploy/labguard.service").replace("/usr/local/bin/labguard run", "/bin/true")).unwrap();
+    let done = Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains("labguard.service")).collect();
+    assert!(done.status.success() && ours.is_empty(), "{said}");
+}
+
+#[test]
+fn the_images_are_multi_stage_pinned_and_unprivileged() {
+    for (path, command) in [("deploy/Dockerfile", "run"), ("deploy/prediction/Dockerfile", "predictor\", \"serve")] {
+        let text = read(path);
+        let stages: Vec<&str> = text.lines().filter(|line| line.starts_with("FROM ")).collect();
+        assert_eq!(stages.len(), 2, "{path}");
+        assert!(stages.iter().all(|stage| stage.contains(':') && !stage.contains(":latest")), "{path}: {stages:?}");
+        let last = text.rsplit("FROM ").next().unwrap();
+        assert!(last.contains("\nUSER "), "{path} runs as root");
+        assert!(last.contains(&format!("CMD [\"{command}\"]")), "{path} does not start {command}");
+        assert!(text.contains("--locked"), "{path} does not build what Cargo.lock says");
+    }
+    assert!(read("deploy/Dockerfile").contains("HEALTHCHECK"));
+}

@@ -1,0 +1,276 @@
+//! The least-privilege policy in `deploy/iam` against what the code really calls: none missing, none too many.
+//!
+//! The calls are made here, in memory: sessions as tasks and as a service, stopped and resumed, on adopted things, from
+//! a registry's image, with lost answers and failed starts, with metrics, and a sweep. Each SDK call notes the action
+//! of its name and those that AWS asks for besides (`Cloud::actions`), so a new call fails this test by itself.
+
+#[path = "support/crash.rs"]
+mod crash;
+#[path = "support/lab.rs"]
+mod lab;
+#[path = "support/memory.rs"]
+mod memory;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use labguard::{
+    domain::{
+        model::{Cause, ImageSource, Phase, Request, ResourceKind, Span, Spec},
+        policy::RunMode,
+    },
+    reconcile::handle::Control,
+    sandbox::latency::Latency,
+};
+use memory::House;
+use serde_json::Value;
+
+/// Calls that need no right at all.
+const FREE: &[&str] = &["sts:GetCallerIdentity"];
+
+/// Actions that the policy may hold though no suite needs them, each with its reason.
+const BESIDES: &[(&str, &str)] = &[];
+
+/// Every action that sessions of all kinds need.
+async fn called() -> BTreeSet<String> {
+    let mut called = BTreeSet::new();
+    let mut note = |house: &House| called.extend(house.parts.cloud.actions());
+
+    note(&a_task_with_metrics_and_a_role_that_somebody_added_to().await);
+    note(&a_service_that_is_stopped_and_resumed().await);
+    note(&adopted_things().await);
+    note(&an_image_of_a_registry().await);
+    note(&lost_answers().await);
+    note(&a_start_that_fails().await);
+    note(&a_sweep().await);
+    called
+}
+
+async fn a_task_with_metrics_and_a_role_that_somebody_added_to() -> House {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.metrics.cloudwatch = vec!["session_spend_dollars".to_owned()];
+    policy.metrics.interval = Span::from_secs(30);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .region(aws_config::Region::from_static("us-east-1"))
+        .credentials_provider(aws_credential_types::Credentials::new(
+            "labguard-sandbox",
+            "labguard-sandbox",
+            None,
+            None,
+            "test",
+        ))
+        .http_client(house.sandbox.http_client())
+        .load()
+        .await;
+    let role = format!("labguard-{}", session.id);
+    let document = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let put = aws_sdk_iam::Client::new(&sdk).put_role_policy().role_name(role).policy_name("extra");
+    put.policy_document(document).send().await.unwrap();
+    session.ended().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+async fn a_service_that_is_stopped_and_resumed() -> House {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.task.run = RunMode::Service { desired: 1 };
+    policy.end.keep_stopped = Span::from_mins(60);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    session.ask(Request::Stop { reason: "lunch".to_owned() }).await;
+    session.until("stopped", |status| status.phase == Phase::Stopping).await;
+    tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+    assert_eq!(house.containers.running(), 0);
+    session.ask(Request::Resume).await;
+    session.until("live again", |status| status.phase == Phase::Running && status.url.is_some()).await;
+    session.ended().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+async fn adopted_things() -> House {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    let kinds = [ResourceKind::Repository, ResourceKind::LogGroup, ResourceKind::Cluster, ResourceKind::SecurityGroup];
+    let theirs = "labguard-theirs".to_owned();
+    policy.names.repository = theirs.clone();
+    policy.names.log_group = theirs.clone();
+    policy.names.cluster = theirs.clone();
+    policy.names.security_group = theirs.clone();
+    policy.adopt = kinds.to_vec();
+    let mut specs = Vec::new();
+    for kind in kinds {
+        specs.push(house.foreign(kind, &theirs).await);
+    }
+    let before = house.plant(specs).await;
+    let session = house.open(policy).await;
+    session.until_live().await;
+    session.ended().await;
+    assert_eq!(house.left(), before);
+    house
+}
+
+async fn an_image_of_a_registry() -> House {
+    let house = House::new(Latency::fast()).await;
+    let repository = Spec::Repository { name: "theirs/app".to_owned() };
+    let before = house.plant(vec![repository, house.image("theirs/app")]).await;
+    let uri = house.parts.cloud.repository_uri("theirs/app").await.unwrap();
+    let mut policy = house.policy();
+    policy.image.source = ImageSource::Registry { uri: format!("{uri}:v1") };
+    let session = house.open(policy).await;
+    session.until_live().await;
+    session.ended().await;
+    assert_eq!(house.left(), before);
+    house
+}
+
+async fn lost_answers() -> House {
+    let house = House::new(Latency::fast()).await;
+    for rule in ["ecs:*=lost-answer:40%", "ec2:*=lost-answer:40%", "iam:*=lost-answer:40%", "ecr:*=lost-answer:40%"] {
+        house.sandbox.add_fault(rule.parse().unwrap());
+    }
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    session.ended().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+async fn a_start_that_fails() -> House {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.task.environment = vec![("LABGUARD_SIM_NEVER_HEALTHY".to_owned(), "1".to_owned())];
+    let receipt = house.open(policy).await.closed().await;
+    assert!(matches!(receipt.cause, Some(Cause::NeverHealthy | Cause::CrashLoop)), "{:?}", receipt.cause);
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+/// A session that this journal does not know, taken away by its tags.
+async fn a_sweep() -> House {
+    let house = House::new(Latency::fast()).await;
+    let lost = house.open(house.policy()).await;
+    lost.until_live().await;
+    crash::crash(lost.lab).await;
+    let mut parts = house.parts.clone();
+    parts.journal = labguard::journal::Journal::in_memory(parts.clock.clone());
+    let book = [("lab".to_owned(), house.policy())].into_iter().collect();
+    let lab = lab::Lab::start(&parts, book, None).await;
+    for _ in 0..3 {
+        lab.engine.sweep(true).await.unwrap();
+    }
+    lab.stop().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+/// The IAM actions that a set of calls needs.
+fn needed<'a>(calls: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    calls.into_iter().filter(|call| !FREE.contains(call)).map(str::to_owned).collect()
+}
+
+/// A string or a list of strings, as IAM writes both.
+fn strings(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(one) => vec![one],
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The actions that a policy document allows.
+fn allowed(policy: &Value) -> BTreeSet<String> {
+    let statements = policy["Statement"].as_array().expect("a policy has statements");
+    statements
+        .iter()
+        .inspect(|statement| assert_eq!(statement["Effect"], "Allow", "{statement}"))
+        .flat_map(|statement| strings(&statement["Action"]))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What differs, one line each: rights that are missing, and rights that nothing uses.
+fn differences(policy: &Value, calls: &BTreeSet<&str>) -> Vec<String> {
+    let (allowed, needed) = (allowed(policy), needed(calls.iter().copied()));
+    let unused = |action: &&String| !BESIDES.iter().any(|(besides, _)| besides == action);
+    let missing = needed.difference(&allowed).map(|action| format!("missing: {action}"));
+    let too_many = allowed.difference(&needed).filter(unused).map(|action| format!("too many: {action}"));
+    missing.chain(too_many).collect()
+}
+
+fn policy() -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/iam/labguard-policy.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_policy_allows_what_the_code_calls_and_nothing_else() {
+    let called = called().await;
+    assert!(called.len() > 40, "the suites did next to nothing: {called:?}");
+    let found = differences(&policy(), &called.iter().map(String::as_str).collect());
+    assert!(
+        found.is_empty(),
+        "deploy/iam/labguard-policy.json differs from what the code calls:\n  {}",
+        found.join("\n  ")
+    );
+}
+
+#[test]
+fn a_right_too_few_and_a_right_too_many_are_both_seen() {
+    let policy = serde_json::json!({"Statement": [
+        {"Effect": "Allow", "Action": ["ecs:RunTask", "ecs:TagResource"], "Resource": "*"},
+        {"Effect": "Allow", "Action": "ecs:StopTask", "Resource": "*"},
+    ]});
+    let calls = BTreeSet::from(["ecs:RunTask", "ecs:TagResource", "iam:PassRole", "sts:GetCallerIdentity"]);
+    assert_eq!(differences(&policy, &calls), ["missing: iam:PassRole", "too many: ecs:StopTask"]);
+}
+
+#[test]
+fn no_statement_is_wider_than_its_reason() {
+    let policy = policy();
+    let mut sids = BTreeSet::new();
+    for statement in policy["Statement"].as_array().unwrap() {
+        let sid = statement["Sid"].as_str().expect("every statement says what it is for");
+        assert!(sids.insert(sid), "{sid} stands twice");
+        for action in strings(&statement["Action"]) {
+            assert!(!action.contains('*'), "{sid}: {action}");
+            let everything = strings(&statement["Resource"]).contains(&"*");
+            let scoped = statement.get("Condition").is_some() || sid == "ReadWhatCannotBeScoped";
+            assert!(!everything || scoped, "{sid}: {action} on every resource without a condition");
+            // the one change that IAM cannot scope (aws-facts: DeregisterTaskDefinition is for `*` only)
+            let reads = ["Describe", "List", "Get"]
+                .iter()
+                .any(|verb| action.split(':').nth(1).is_some_and(|it| it.starts_with(verb)));
+            assert!(
+                !everything
+                    || statement.get("Condition").is_some()
+                    || reads
+                    || action == "ecs:DeregisterTaskDefinition",
+                "{action}"
+            );
+        }
+    }
+    let size = policy.to_string().len();
+    assert!(size <= 6_144, "{size} characters: more than a managed policy may have");
+}
+
+#[test]
+fn security_groups_are_changed_and_deleted_by_tag_only() {
+    let policy = policy();
+    for action in ["ec2:DeleteSecurityGroup", "ec2:AuthorizeSecurityGroupIngress"] {
+        let statements = policy["Statement"].as_array().unwrap().iter();
+        let holding: Vec<&Value> = statements.filter(|it| strings(&it["Action"]).contains(&action)).collect();
+        assert!(!holding.is_empty(), "{action}");
+        for statement in holding {
+            let tag = format!("aws:ResourceTag/{}", labguard::domain::model::SESSION_TAG);
+            assert!(
+                !statement["Condition"]["StringLike"][&tag].is_null(),
+                "{action} without the session's tag: {statement}"
+            );
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! One seeded world and its verdict.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt;
+use labguard::{
+    clock::Clock,
+    cloud::{Cloud, Owner},
+    domain::{
+        decide::invariants,
+        model::{
+            Arch, Extension, ImageSource, Ingress, Money, Phase, Receipt, Request, ResourceKey, ResourceKind,
+            SessionId, Span, Spec, Stage, Timestamp,
+        },
+        policy::{Policy, RunMode, ShutdownPolicy},
+    },
+    journal::{Journal, Which},
+    reconcile::{Checkpoint, handle::Control},
+    sandbox::{
+        Sandbox, SandboxConfig,
+        faults::FaultRule,
+        latency::Latency,
+        runtime::{Containers, Simulated},
+    },
+};
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+#[path = "../support/crash.rs"]
+mod crash;
+#[path = "../support/lab.rs"]
+mod lab;
+use crash::crash;
+use lab::{Lab, Parts};
+
+/// Longest simulated time that any session may take to close.
+const PATIENCE: Span = Span::from_mins(60 * 24);
+
+/// What a seed came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub crashes: usize,
+    pub cause: String,
+    pub over_budget_nanos: i64,
+    pub spend: Money,
+    pub simulated: Span,
+    pub calls: u64,
+}
+
+/// Runs one seed in a runtime of its own, always the same way.
+pub fn run_seed(seed: u64, loud: bool) -> Result<Outcome, String> {
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let _log = loud.then(|| {
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_test_writer().finish();
+        tracing::subscriber::set_default(subscriber)
+    });
+    runtime.block_on(async {
+        let world = World::new(seed, loud).await;
+        world.play().await
+    })
+}
+
+struct World {
+    rng: SmallRng,
+    sandbox: Sandbox,
+    containers: Arc<Simulated>,
+    parts: Parts,
+    policy: Policy,
+    folder: tempfile::TempDir,
+    small_disk: bool,
+    disk_full_until: Option<Timestamp>,
+    loud: bool,
+}
+
+impl World {
+    async fn new(seed: u64, loud: bool) -> World {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let epoch = Timestamp::from_millis(1_795_000_000_000 + rng.random_range(0..86_400_000));
+        let clock = Clock::simulated(epoch);
+        let containers = Arc::new(Simulated::new());
+        let config = SandboxConfig {
+            seed,
+            faults: Vec::new(),
+            latency: latency(&mut rng),
+            clock: clock.clone(),
+            containers: Arc::clone(&containers) as Arc<dyn Containers>,
+            region: "us-east-1".to_owned(),
+            endpoint: None,
+        };
+        let sandbox = Sandbox::new(config);
+        let mut cloud = lab::cloud_config(&clock);
+        cloud.http_client = Some(sandbox.http_client());
+        cloud.registry_transport = Some(sandbox.transport());
+        let parts = Parts {
+            cloud: Cloud::connect(cloud).await,
+            journal: Journal::in_memory(clock.clone()),
+            clock,
+            transport: sandbox.transport(),
+            seed,
+            max_sessions: 100,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let source = ImageSource::Executable {
+            path: lab::tiny_executable(folder.path()).display().to_string(),
+            args: vec!["predictor".to_owned(), "serve".to_owned()],
+        };
+        let mut policy = vary(lab::policy("lab", source), &mut rng, epoch);
+        policy.task.environment = behaviour(&mut rng);
+        // The simulated container's counter counts users only.
+        policy.activity.labels.clear();
+        let small_disk = rng.random_bool(0.15);
+        World { rng, sandbox, containers, parts, policy, folder, small_disk, disk_full_until: None, loud }
+    }
+
+    /// What belongs to somebody else and must still be there afterwards.
+    async fn plant_foreign(&self) -> Result<Vec<String>, String> {
+        let stranger = SessionId::new("somebody-else", 7);
+        let owner = Owner { session: &stranger, owner: "stranger" };
+        let cloud = &self.parts.cloud;
+        let network = cloud.survey(None, &[]).await.map_err(|fault| fault.to_string())?;
+        let specs = [
+            (ResourceKind::Repository, Spec::Repository { name: "theirs/app".to_owned() }),
+            (ResourceKind::LogGroup, Spec::LogGroup { name: "/theirs".to_owned(), retention_days: 1 }),
+            (ResourceKind::Cluster, Spec::Cluster { name: "their-cluster".to_owned(), spot: false }),
+            (
+                ResourceKind::SecurityGroup,
+                Spec::SecurityGroup {
+                    name: "their-sg".to_owned(),
+                    vpc: network.vpc,
+                    ingress: vec![Ingress { port: 22, sources: vec!["10.0.0.0/8".to_owned()] }],
+                },
+            ),
+            (ResourceKind::ExecutionRole, Spec::ExecutionRole { name: "their-role".to_owned() }),
+        ];
+        for (kind, spec) in specs {
+            cloud
+                .ensure(owner, ResourceKey::only(kind), &spec, false)
+                .await
+                .map_err(|fault| format!("planting {kind}: {fault}"))?;
+        }
+        let image = Spec::Image {
+            repository: Some("theirs/app".to_owned()),
+            tag: "v1".to_owned(),
+            source: self.policy.image.source.clone(),
+            arch: Arch::X86_64,
+            ports: vec![5000],
+        };
+        labguard::image::ensure(cloud, &image, owner).await.map_err(|fault| format!("planting an image: {fault}"))?;
+        let mut there = self.sandbox.leftovers();
+        there.sort();
+        Ok(there)
+    }
+
+    async fn play(mut self) -> Result<Outcome, String> {
+        let foreign = self.plant_foreign().await?;
+        for rule in faults(&mut self.rng) {
+            self.sandbox.add_fault(rule);
+        }
+        let began = self.parts.clock.now();
+        let crashes_planned = [0, 0, 1, 1, 2, 4][self.rng.random_range(0..6)];
+        let mut crashes = 0;
+        let book = BTreeMap::from([(self.policy.name.clone(), self.policy.clone())]);
+        let fuse = Fuse::new();
+        let mut lab = Lab::start(&self.parts, book.clone(), Some(fuse.checkpoint())).await;
+        if crashes_planned > 0 {
+            fuse.arm(self.rng.random_range(1..160));
+        }
+        let id = lab.engine.up("lab".to_owned()).await.map_err(|error| format!("up was refused: {error}"))?;
+        let mut users = Users::new(&mut self.rng, &self.policy);
+        loop {
+            let step = Duration::from_millis(self.rng.random_range(50..4_000));
+            tokio::select! {
+                () = fuse.blown() => {
+                    crashes += 1;
+                    self.say(&format!("crash {crashes}"));
+                    crash(lab).await;
+                    self.check_record(&id).await?;
+                    tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..5_000))).await;
+                    fuse.disarm();
+                    lab = Lab::start(&self.parts, book.clone(), Some(fuse.checkpoint())).await;
+                    if crashes < crashes_planned {
+                        fuse.arm(self.rng.random_range(1..160));
+                    }
+                }
+                () = tokio::time::sleep(step) => {
+                    // A session that closed before a crash has no slot in the engine after it.
+                    let Ok(status) = lab.engine.get(id.as_str()) else { break };
+                    if status.closed_at.is_some() {
+                        break;
+                    }
+                    self.fill_or_free_the_disk();
+                    if self.rng.random_bool(0.02) {
+                        self.check_record(&id).await?;
+                    }
+                    users.act(&mut self.rng, &lab, &id, &self.containers, self.parts.clock.now()).await;
+                    if self.parts.clock.now().since(began) > PATIENCE {
+                        return Err(format!("not closed after {PATIENCE}: {status:#?}"));
+                    }
+                }
+            }
+        }
+        lab.stop().await;
+        self.verdict(&id, &foreign, began, crashes).await
+    }
+
+    /// Some worlds have a disk that is full for a while now and then.
+    fn fill_or_free_the_disk(&mut self) {
+        let now = self.parts.clock.now();
+        match self.disk_full_until {
+            Some(until) if now >= until => {
+                self.parts.journal.refuse_writes(false);
+                self.disk_full_until = None;
+                self.say("the disk has room again");
+            }
+            None if self.small_disk && self.rng.random_bool(0.02) => {
+                self.parts.journal.refuse_writes(true);
+                self.disk_full_until = Some(now + Span::from_secs(self.rng.random_range(1..90)));
+                self.say("the disk is full");
+            }
+            _ => {}
+        }
+    }
+
+    fn say(&self, text: &str) {
+        if self.loud {
+            println!("--- {text} at {}", self.parts.clock.now());
+        }
+    }
+
+    /// The linter is silent on what the journal holds, at any instant.
+    async fn check_record(&self, id: &SessionId) -> Result<(), String> {
+        let record = self.parts.journal.record(id).await.map_err(|error| error.to_string())?;
+        let Some(record) = record else { return Ok(()) };
+        let findings = invariants::lint(&record, &self.policy, self.parts.clock.now());
+        if findings.is_empty() { Ok(()) } else { Err(format!("the linter found {findings:?} in {record:#?}")) }
+    }
+
+    async fn verdict(
+        self,
+        id: &SessionId,
+        foreign: &[String],
+        began: Timestamp,
+        crashes: usize,
+    ) -> Result<Outcome, String> {
+        self.check_record(id).await?;
+        let mut left = self.sandbox.leftovers();
+        left.sort();
+        if left != foreign {
+            return Err(format!("foreign before: {foreign:#?}\nthere now: {left:#?}"));
+        }
+        let record = self.parts.journal.record(id).await.map_err(|error| error.to_string())?.ok_or("no record")?;
+        if record.phase != Phase::Ended {
+            return Err(format!("closed in phase {}", record.phase));
+        }
+        let open = self.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
+        if !open.is_empty() {
+            return Err("the journal still holds an open session".to_owned());
+        }
+        let receipt: Receipt = record
+            .receipt
+            .and_then(|receipt| serde_json::from_value(receipt).ok())
+            .ok_or("the closed session has no readable receipt")?;
+        let sum: Money = receipt.lines.iter().map(|line| line.amount).sum();
+        if sum != receipt.total {
+            return Err(format!(
+                "the receipt's lines add up to {}, its total says {}",
+                sum.exact(),
+                receipt.total.exact()
+            ));
+        }
+        if !receipt.proven_clean {
+            return Err("the receipt does not say that nothing is left".to_owned());
+        }
+        for resource in &receipt.resources {
+            if resource.ours && resource.born_at.is_some() && resource.gone_at.is_none() {
+                return Err(format!("{} has no proven death in the receipt", resource.key));
+            }
+        }
+        let allowed = receipt.budget + record.overshoot;
+        if receipt.total > allowed {
+            return Err(format!(
+                "spent {} of a budget of {} with a stated overshoot of {}",
+                receipt.total.exact(),
+                receipt.budget.exact(),
+                record.overshoot.exact()
+            ));
+        }
+        let over = receipt.total.nanos() - receipt.budget.nanos();
+        drop(self.folder);
+        Ok(Outcome {
+            crashes,
+            cause: receipt.cause.map_or_else(|| "none".to_owned(), |cause| cause.to_string()),
+            over_budget_nanos: over.max(0),
+            spend: receipt.total,
+            simulated: self.parts.clock.now().since(began),
+            calls: self.sandbox.calls().values().sum(),
+        })
+    }
+}
+
+/// Stops the engine for ever at the n-th checkpoint, as a crash would.
+#[derive(Clone)]
+struct Fuse {
+    left: Arc<AtomicI64>,
+    burnt: Arc<AtomicBool>,
+    told: Arc<tokio::sync::Notify>,
+}
+
+impl Fuse {
+    fn new() -> Self {
+        Self {
+            left: Arc::new(AtomicI64::new(i64::MAX)),
+            burnt: Arc::new(AtomicBool::new(false)),
+            told: Arc::new(tokio::sync::Notify::new()),
+        }
+    }
+
+    fn arm(&self, after: i64) {
+        self.left.store(after, Ordering::SeqCst);
+    }
+
+    fn disarm(&self) {
+        self.left.store(i64::MAX, Ordering::SeqCst);
+        self.burnt.store(false, Ordering::SeqCst);
+    }
+
+    async fn blown(&self) {
+        self.told.notified().await;
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let fuse = self.clone();
+        Arc::new(move |_place| {
+            let fuse = fuse.clone();
+            async move {
+                let left = fuse.left.load(Ordering::SeqCst);
+                if left != i64::MAX && fuse.left.fetch_sub(1, Ordering::SeqCst) <= 1 {
+                    // Everything that reaches a checkpoint from now on is dead too.
+                    if !fuse.burnt.swap(true, Ordering::SeqCst) {
+                        fuse.told.notify_one();
+                    }
+                    std::future::pending::<()>().await;
+                }
+            }
+            .boxed()
+        })
+    }
+}
+
+/// People who use the session, and operators who meddle.
+struct Users {
+    /// When the last request is made.
+    until: Span,
+    began: Option<Timestamp>,
+    meddle: bool,
+    acts: AtomicUsize,
+}
+
+impl Users {
+    fn new(rng: &mut SmallRng, policy: &Policy) -> Self {
+        let longest = policy.limits.max_lifetime.as_secs();
+        Self {
+            until: Span::from_secs(rng.random_range(0..longest)),
+            began: None,
+            meddle: rng.random_bool(0.4),
+            acts: AtomicUsize::new(0),
+        }
+    }
+
+    async fn act(&mut self, rng: &mut SmallRng, lab: &Lab, id: &SessionId, containers: &Simulated, now: Timestamp) {
+        let began = *self.began.get_or_insert(now);
+        if now.since(began) < self.until && rng.random_bool(0.1) {
+            let url = lab.engine.get(id.as_str()).ok().and_then(|status| status.url.clone());
+            let ip = url.and_then(|url| Some(url.trim_start_matches("http://").split(':').next()?.to_owned()));
+            if let Some(ip) = ip {
+                containers.use_it(&ip, rng.random_range(1..5));
+            }
+        }
+        if self.meddle && rng.random_bool(0.01) && self.acts.fetch_add(1, Ordering::Relaxed) < 6 {
+            let request = match rng.random_range(0..8) {
+                0 => Request::Touch { by: "a person".to_owned() },
+                1 => Request::Extend(Extension::Lifetime { by: Span::from_mins(10) }),
+                2 => Request::Extend(Extension::Budget { by: Money::from_nanos(1_000_000) }),
+                3 => Request::Extend(Extension::Idle { by: Span::from_mins(10) }),
+                4 | 5 => Request::Stop { reason: "lunch".to_owned() },
+                6 => Request::Resume,
+                _ => Request::End { reason: "done".to_owned() },
+            };
+            // What makes no sense in the present phase is refused, which is right.
+            let _ = lab.engine.request(id.to_string(), request).await;
+        }
+    }
+}
+
+fn latency(rng: &mut SmallRng) -> Latency {
+    let mut latency = match rng.random_range(0..3) {
+        0 => Latency::zero(),
+        1 => Latency::fast(),
+        _ => Latency::aws_like(),
+    };
+    latency.throttled = rng.random_bool(0.5);
+    if rng.random_bool(0.2) {
+        latency.interface_linger = Span::from_secs(rng.random_range(1..400));
+        latency.visibility = Span::from_secs(rng.random_range(0..20));
+    }
+    latency
+}
+
+fn faults(rng: &mut SmallRng) -> Vec<FaultRule> {
+    const TEXTS: [&str; 18] = [
+        "*=throttle:20%",
+        "*=server-error:10%",
+        "*=lost-answer:5%",
+        "*=no-answer:5%",
+        "ecs:RunTask=capacity:3",
+        "ecs:RunTask=lost-answer:1",
+        "ecs:*=throttle:50%",
+        "ec2:*=server-error(503):30%",
+        "ecs:DeleteCluster=server-error:4",
+        "ecs:RegisterTaskDefinition=lost-answer:1",
+        "ec2:CreateSecurityGroup=lost-answer:1",
+        "ecr:*=lost-answer:20%",
+        "ecs:RunTask=missing(40s)",
+        "*=expired-token:40",
+        "ecs:RunTask=access-denied",
+        "ec2:DeleteSecurityGroup=access-denied:6",
+        "ecs:DeleteCluster=access-denied:5",
+        "ecs:CreateCluster=service-linked-role:2",
+    ];
+    let count = [0, 1, 2, 3][rng.random_range(0..4)];
+    (0..count).map(|_| TEXTS[rng.random_range(0..TEXTS.len())].parse().expect("a fault rule")).collect()
+}
+
+/// The script of the simulated container, as its environment.
+fn behaviour(rng: &mut SmallRng) -> Vec<(String, String)> {
+    let script = match rng.random_range(0..12) {
+        0 => ("NEVER_HEALTHY", "1".to_owned()),
+        1 => ("CRASH_AFTER", format!("{}s", rng.random_range(1..300))),
+        2 => ("START_DELAY", format!("{}s", rng.random_range(1..120))),
+        3 => ("UNHEALTHY", format!("{}s..{}s", rng.random_range(1..60), rng.random_range(60..300))),
+        4 => ("MEMORY_KILL", format!("{}s", rng.random_range(1..600))),
+        5 => ("IGNORE_TERM", "1".to_owned()),
+        _ => return Vec::new(),
+    };
+    vec![(format!("LABGUARD_SIM_{}", script.0), script.1)]
+}
+
+fn vary(mut policy: Policy, rng: &mut SmallRng, epoch: Timestamp) -> Policy {
+    let limits = &mut policy.limits;
+    limits.idle_timeout = rng.random_bool(0.8).then(|| Span::from_secs(rng.random_range(30..1_200)));
+    limits.lifetime = Span::from_secs(rng.random_range(60..5_400));
+    limits.max_lifetime = limits.lifetime + Span::from_secs(rng.random_range(0..3_600));
+    if rng.random_bool(0.4) {
+        // A budget that a running task reaches within the hour.
+        limits.budget = Money::from_nanos(rng.random_range(500_000..15_000_000));
+        limits.max_budget = limits.budget + Money::from_nanos(2_000_000);
+    }
+    if rng.random_bool(0.2) {
+        limits.ends_at = Some(epoch + Span::from_secs(rng.random_range(10..3_600)));
+    }
+    if rng.random_bool(0.2) {
+        limits.hours = Some(labguard::domain::policy::Hours {
+            end_cron: format!("{} * * * *", rng.random_range(0..60)),
+            zone: "Europe/Berlin".to_owned(),
+        });
+    }
+    if rng.random_bool(0.3) {
+        policy.end.on_idle = Stage::Stop;
+        policy.end.on_hours = Stage::Stop;
+        policy.end.keep_stopped = Span::from_secs(rng.random_range(10..1_200));
+    }
+    if rng.random_bool(0.2) {
+        policy.task.run = RunMode::Service { desired: rng.random_range(1..3) };
+    }
+    if rng.random_bool(0.1) {
+        policy.end.credentials_expire_at = Some(epoch + Span::from_secs(rng.random_range(400..3_600)));
+    }
+    if rng.random_bool(0.3) {
+        policy.metrics.cloudwatch = vec!["session_spend_dollars".to_owned(), "session_healthy".to_owned()];
+    }
+    if rng.random_bool(0.2) {
+        policy.end.on_shutdown = ShutdownPolicy::Teardown;
+    }
+    policy.task.max_restarts = rng.random_range(0..4);
+    policy
+}

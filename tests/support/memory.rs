@@ -1,0 +1,197 @@
+//! A whole house in memory: sandbox, simulated containers and engine parts under tokio's paused clock.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use labguard::{
+    clock::Clock,
+    cloud::{Cloud, Owner},
+    domain::{
+        model::{
+            Arch, Cause, ImageSource, Ingress, Receipt, Request, ResourceKey, ResourceKind, SessionId, Spec, Timestamp,
+        },
+        policy::Policy,
+    },
+    journal::Journal,
+    reconcile::{handle::Control, status::SessionStatus},
+    sandbox::{
+        Sandbox, SandboxConfig,
+        latency::Latency,
+        runtime::{Containers, Simulated},
+    },
+};
+
+use super::lab::{self, Lab, Parts};
+
+/// Longest simulated time that a test waits for anything.
+const PATIENCE: Duration = Duration::from_secs(6 * 3600);
+
+/// One sandbox with what an engine on it is made of.
+pub struct House {
+    pub sandbox: Sandbox,
+    pub containers: Arc<Simulated>,
+    pub parts: Parts,
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    pub async fn new(latency: Latency) -> House {
+        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        let containers = Arc::new(Simulated::new());
+        let sandbox = Sandbox::new(SandboxConfig {
+            seed: 7,
+            faults: Vec::new(),
+            latency,
+            clock: clock.clone(),
+            containers: Arc::clone(&containers) as Arc<dyn Containers>,
+            region: "us-east-1".to_owned(),
+            endpoint: None,
+        });
+        let mut cloud = lab::cloud_config(&clock);
+        cloud.http_client = Some(sandbox.http_client());
+        cloud.registry_transport = Some(sandbox.transport());
+        let parts = Parts {
+            cloud: Cloud::connect(cloud).await,
+            journal: Journal::in_memory(clock.clone()),
+            clock,
+            transport: sandbox.transport(),
+            seed: 7,
+            max_sessions: 10,
+        };
+        House { sandbox, containers, parts, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A session called `lab` from an assembled image, with every name its own.
+    pub fn policy(&self) -> Policy {
+        let path = lab::tiny_executable(self.folder.path()).display().to_string();
+        let mut policy = lab::policy("lab", ImageSource::Executable { path, args: Vec::new() });
+        // The simulated container's counter counts users only.
+        policy.activity.labels.clear();
+        policy
+    }
+
+    /// An engine that knows this policy, and its session.
+    pub async fn open(&self, policy: Policy) -> Session<'_> {
+        let lab = Lab::start(&self.parts, BTreeMap::from([("lab".to_owned(), policy)]), None).await;
+        let id = lab.engine.up("lab".to_owned()).await.unwrap().to_string();
+        Session { house: self, lab, id }
+    }
+
+    /// Makes things of somebody else; returns what there is then.
+    pub async fn plant(&self, specs: Vec<Spec>) -> Vec<String> {
+        let stranger = SessionId::new("somebody-else", 7);
+        let owner = Owner { session: &stranger, owner: "stranger" };
+        for spec in specs {
+            match &spec {
+                Spec::Image { .. } => labguard::image::ensure(&self.parts.cloud, &spec, owner).await.unwrap(),
+                _ => self.parts.cloud.ensure(owner, ResourceKey::only(kind(&spec)), &spec, false).await.unwrap(),
+            };
+        }
+        self.left()
+    }
+
+    /// The five kinds that bear a name, as somebody else's session would have made them.
+    pub async fn foreign(&self, kind: ResourceKind, name: &str) -> Spec {
+        let name = name.to_owned();
+        match kind {
+            ResourceKind::Repository => Spec::Repository { name },
+            ResourceKind::LogGroup => Spec::LogGroup { name, retention_days: 1 },
+            ResourceKind::ExecutionRole => Spec::ExecutionRole { name },
+            ResourceKind::Cluster => Spec::Cluster { name, spot: false },
+            ResourceKind::SecurityGroup => {
+                let vpc = self.parts.cloud.survey(None, &[]).await.unwrap().vpc;
+                Spec::SecurityGroup {
+                    name,
+                    vpc,
+                    ingress: vec![Ingress { port: 5000, sources: vec!["0.0.0.0/0".to_owned()] }],
+                }
+            }
+            other => panic!("{other} bears no name of its own"),
+        }
+    }
+
+    /// An image like the session's own, in somebody's repository.
+    pub fn image(&self, repository: &str) -> Spec {
+        Spec::Image {
+            repository: Some(repository.to_owned()),
+            tag: "v1".to_owned(),
+            source: self.policy().image.source,
+            arch: Arch::X86_64,
+            ports: vec![5000],
+        }
+    }
+
+    /// Everything beyond a fresh account.
+    pub fn left(&self) -> Vec<String> {
+        let mut left = self.sandbox.leftovers();
+        left.sort();
+        left
+    }
+}
+
+fn kind(spec: &Spec) -> ResourceKind {
+    match spec {
+        Spec::Repository { .. } => ResourceKind::Repository,
+        Spec::Image { .. } => ResourceKind::Image,
+        Spec::LogGroup { .. } => ResourceKind::LogGroup,
+        Spec::ExecutionRole { .. } => ResourceKind::ExecutionRole,
+        Spec::Cluster { .. } => ResourceKind::Cluster,
+        Spec::SecurityGroup { .. } => ResourceKind::SecurityGroup,
+        Spec::TaskDefinition(_) => ResourceKind::TaskDefinition,
+        Spec::Task(_) => ResourceKind::Task,
+        Spec::Service { .. } => ResourceKind::Service,
+    }
+}
+
+/// A session on a house.
+pub struct Session<'h> {
+    house: &'h House,
+    pub lab: Lab,
+    pub id: String,
+}
+
+impl Session<'_> {
+    pub fn status(&self) -> Arc<SessionStatus> {
+        self.lab.engine.get(&self.id).unwrap()
+    }
+
+    pub async fn ask(&self, request: Request) {
+        self.lab.engine.request(self.id.clone(), request).await.unwrap();
+    }
+
+    /// Waits until `done`; fails when the session closes before.
+    pub async fn until(&self, what: &str, done: impl Fn(&SessionStatus) -> bool) -> Arc<SessionStatus> {
+        let mut status = self.lab.engine.follow(&self.id).unwrap();
+        let settled = status.wait_for(|status| done(status) || status.closed_at.is_some());
+        let reached = tokio::time::timeout(PATIENCE, settled).await;
+        let reached = reached.ok().and_then(Result::ok).map(|status| Arc::clone(&status));
+        match reached {
+            Some(status) if done(&status) => status,
+            _ => panic!("never {what}: {:#?}", self.status()),
+        }
+    }
+
+    /// Waits until it answers, and returns its address.
+    pub async fn until_live(&self) -> String {
+        let status = self.until("live", |status| status.url.is_some()).await;
+        let url = status.url.clone().unwrap();
+        url.trim_start_matches("http://").split(':').next().unwrap().to_owned()
+    }
+
+    /// Waits for its receipt and stops the engine.
+    pub async fn closed(self) -> Receipt {
+        self.until("closed", |status| status.closed_at.is_some()).await;
+        let receipt = self.lab.engine.receipt(self.id.clone()).await.unwrap();
+        self.lab.stop().await;
+        assert!(receipt.proven_clean, "{receipt:#?}");
+        receipt
+    }
+
+    /// Ends it as its operator does.
+    pub async fn ended(self) -> Receipt {
+        self.ask(Request::End { reason: "the test is over".to_owned() }).await;
+        let left = self.house;
+        let receipt = self.closed().await;
+        assert_eq!(receipt.cause, Some(Cause::Operator), "{} {:?}", receipt.cause_detail, left.left());
+        receipt
+    }
+}
