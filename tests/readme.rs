@@ -9,7 +9,7 @@ const COVERED: &[(&str, &str)] = &[
     ("cargo run --release -- demo", "tests/demo.rs"),
     ("./test", ".ci/run"),
     ("labguard config check", "tests/cli.rs"),
-    ("labguard run", "tests/cli.rs"),
+    ("labguard run", "tests/daemon.rs"),
     ("labguard plan", "tests/cli.rs"),
     ("labguard up", "tests/cli.rs"),
     ("labguard status", "tests/cli.rs"),
