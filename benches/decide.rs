@@ -21,7 +21,7 @@ fn start() -> Timestamp {
 }
 
 fn opened() -> Record {
-    let policy = lab::policy("bench", ImageSource::Registry { uri: "r/app@sha256:0".to_owned() });
+    let policy = lab::policy("bench", ImageSource::Registry { uri: "r/app@sha256:0".to_owned(), mirror: false });
     let event = Event::Opened {
         name: "bench".to_owned(),
         owner: "bench".to_owned(),
@@ -76,7 +76,7 @@ fn ending() -> Record {
 }
 
 fn decisions(criterion: &mut Criterion) {
-    let policy = lab::policy("bench", ImageSource::Registry { uri: "r/app@sha256:0".to_owned() });
+    let policy = lab::policy("bench", ImageSource::Registry { uri: "r/app@sha256:0".to_owned(), mirror: false });
     let card = RateCard::us_east_1();
     let now = start() + Span::from_mins(11);
     let health = HealthReading { task: Some(ResourceKey::task(1)), good: 5, at: Some(now), ..HealthReading::default() };

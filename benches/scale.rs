@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use labguard::{
     clock::Clock,
     cloud::Cloud,
-    domain::model::{Action, Event, ImageSource, Record, ResourceKind, Span, Timestamp},
+    domain::model::{Action, Event, ImageConfig, ImageSource, Record, ResourceKind, Span, Timestamp},
     journal::{Journal, Which},
     reconcile::handle::Control,
     sandbox::{
@@ -85,8 +85,11 @@ async fn crowd(sessions: usize) {
     let (sandbox, parts) = world(Latency::aws_like(), sessions).await;
     let folder = std::env::temp_dir().join(format!("labguard-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let source =
-        ImageSource::Executable { path: lab::tiny_executable(&folder).display().to_string(), args: Vec::new() };
+    let source = ImageSource::Executable {
+        path: lab::tiny_executable(&folder).display().to_string(),
+        args: Vec::new(),
+        config: ImageConfig::default(),
+    };
     let mut policy = lab::policy("crowd", source);
     policy.limits.idle_timeout = None;
     policy.limits.lifetime = Span::from_mins(100);
@@ -149,8 +152,11 @@ async fn teardown() {
     let (_sandbox, parts) = world(latency.clone(), 10).await;
     let folder = std::env::temp_dir().join(format!("labguard-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let source =
-        ImageSource::Executable { path: lab::tiny_executable(&folder).display().to_string(), args: Vec::new() };
+    let source = ImageSource::Executable {
+        path: lab::tiny_executable(&folder).display().to_string(),
+        args: Vec::new(),
+        config: ImageConfig::default(),
+    };
     let mut policy = lab::policy("one", source);
     policy.limits.lifetime = Span::from_mins(5);
     let lab = Lab::start(&parts, BTreeMap::from([("one".to_owned(), policy)]), None).await;

@@ -17,10 +17,10 @@ use labguard::{
     clock::Clock,
     cloud::{Cloud, CloudConfig, Datum, Owner},
     domain::model::{
-        Arch, Effect, FaultClass, ImageSource, Ingress, Observed, Removal, ResourceKey, ResourceKind, SessionId, Span,
-        Spec, TaskDefinitionSpec, TaskSize, TaskSpec,
+        Arch, Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal, RepositorySettings,
+        ResourceKey, ResourceKind, SessionId, Span, Spec, TaskDefinitionSpec, TaskSize, TaskSpec,
     },
-    image,
+    image::{self, Desk},
     sandbox::{
         Sandbox, SandboxConfig,
         latency::Latency,
@@ -141,7 +141,15 @@ fn session(name: &str) -> SessionId {
 }
 
 fn removal(name: &str) -> Removal {
-    Removal { name: name.into(), id: None, cluster: None, vpc: None, reason: "labguard: contract".into() }
+    Removal {
+        name: name.into(),
+        id: None,
+        cluster: None,
+        vpc: None,
+        reason: "labguard: contract".into(),
+        mark: None,
+        address: None,
+    }
 }
 
 /// Make twice, look, meet a stranger, remove twice, look again.
@@ -172,7 +180,10 @@ async fn lives_and_dies(cloud: &Cloud, kind: ResourceKind, spec: &Spec, removal:
 async fn every_plain_resource_is_made_once_and_removed_once_and_strangers_are_left_alone(cloud: &Cloud) {
     let name = session("labguard-contract").to_string();
     let specs = [
-        (ResourceKind::Repository, Spec::Repository { name: format!("labguard/{name}") }),
+        (
+            ResourceKind::Repository,
+            Spec::Repository { name: format!("labguard/{name}"), settings: RepositorySettings::default() },
+        ),
         (ResourceKind::LogGroup, Spec::LogGroup { name: format!("/labguard/{name}"), retention_days: 1 }),
         (ResourceKind::ExecutionRole, Spec::ExecutionRole { name: name.clone() }),
         (ResourceKind::Cluster, Spec::Cluster { name: name.clone(), spot: false }),
@@ -180,7 +191,7 @@ async fn every_plain_resource_is_made_once_and_removed_once_and_strangers_are_le
     ];
     for (kind, spec) in specs {
         let named = match &spec {
-            Spec::Repository { name } | Spec::LogGroup { name, .. } => name,
+            Spec::Repository { name, .. } | Spec::LogGroup { name, .. } => name,
             _ => &name,
         };
         lives_and_dies(cloud, kind, &spec, &mut removal(named)).await;
@@ -264,20 +275,23 @@ async fn an_assembled_image_is_pushed_once_and_resolved_to_the_same_digest(cloud
     let owner = Owner { session: &session, owner: "contract" };
     let name = format!("labguard/{session}");
     let key = ResourceKey::only(ResourceKind::Repository);
-    cloud.ensure(owner, key, &Spec::Repository { name: name.clone() }, false).await.unwrap();
+    cloud
+        .ensure(owner, key, &Spec::Repository { name: name.clone(), settings: RepositorySettings::default() }, false)
+        .await
+        .unwrap();
+    let desk = Desk::silent(cloud, owner);
     let arch = Arch::X86_64;
     let folder = tempfile::tempdir().unwrap();
     let path = lab::tiny_executable(folder.path()).display().to_string();
-    let image =
-        |source| Spec::Image { repository: Some(name.clone()), tag: "v1".into(), source, arch, ports: vec![5000] };
-    let spec = image(ImageSource::Executable { path, args: vec![] });
-    let pushed = image::ensure(cloud, &spec, owner).await.unwrap();
+    let image = |source| ImageSpec { arch, ..lab::image_spec(&name, source) };
+    let spec = image(ImageSource::Executable { path, args: vec![], config: ImageConfig::default() });
+    let pushed = image::ensure(&desk, &spec).await.unwrap();
     assert_eq!(pushed.effect, Effect::Created);
-    let again = image::ensure(cloud, &spec, owner).await.unwrap();
+    let again = image::ensure(&desk, &spec).await.unwrap();
     assert_eq!((again.effect, &again.id), (Effect::AlreadyThere, &pushed.id));
     let id = pushed.id.unwrap();
     let by_tag = format!("{}:v1", id.split('@').next().unwrap());
-    let found = image::ensure(cloud, &image(ImageSource::Registry { uri: by_tag }), owner).await.unwrap();
+    let found = image::ensure(&desk, &image(ImageSource::Registry { uri: by_tag, mirror: false })).await.unwrap();
     assert_eq!((found.effect, found.id.as_deref()), (Effect::Adopted, Some(id.as_str())));
     let mut removal = removal("image");
     removal.id = Some(id);

@@ -25,7 +25,7 @@ use labguard::{
     clock::Clock,
     cloud::Cloud,
     domain::{
-        model::{Cause, ImageSource, Receipt, Request, ResourceKind, Span},
+        model::{Cause, ImageConfig, ImageSource, Receipt, Request, ResourceKind, Span},
         policy::Policy,
     },
     journal::Journal,
@@ -48,8 +48,11 @@ async fn world(endpoint: &str, ministack: &Ministack, change: impl FnOnce(&mut P
     config.service_endpoints = BTreeMap::from([("cloudwatch".to_owned(), ministack.endpoint())]);
     config.registry_endpoint = Some(ministack.endpoint());
     let folder = tempfile::tempdir().unwrap();
-    let source =
-        ImageSource::Executable { path: lab::tiny_executable(folder.path()).display().to_string(), args: Vec::new() };
+    let source = ImageSource::Executable {
+        path: lab::tiny_executable(folder.path()).display().to_string(),
+        args: Vec::new(),
+        config: ImageConfig::default(),
+    };
     let mut policy = lab::policy("lab", source);
     policy.names.repository = "admission_prediction".to_owned();
     policy.health.interval = Span::from_millis(500);

@@ -11,7 +11,7 @@ use crate::{
     config::{self, Settings},
     daemon::{self, Daemon, StartError, StartOptions},
     domain::{
-        model::{ImageSource, Money, Span},
+        model::{ImageConfig, ImageSource, Money, Span},
         policy::Policy,
     },
     reconcile::handle::Handle,
@@ -85,6 +85,7 @@ pub(super) async fn start_demo(context: &Context, keep: bool) -> Result<(Hosted,
         policy.image.source = ImageSource::Executable {
             path: launcher.display().to_string(),
             args: vec!["predictor".to_owned(), "serve".to_owned()],
+            config: ImageConfig::default(),
         };
         if keep {
             stay(policy);

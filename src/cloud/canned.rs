@@ -86,7 +86,15 @@ fn task() -> Spec {
 }
 
 fn removal(name: &str) -> Removal {
-    Removal { name: name.into(), id: None, cluster: None, vpc: Some("vpc-1".into()), reason: "labguard: test".into() }
+    Removal {
+        name: name.into(),
+        id: None,
+        cluster: None,
+        vpc: Some("vpc-1".into()),
+        reason: "labguard: test".into(),
+        mark: None,
+        address: None,
+    }
 }
 
 #[tokio::test(start_paused = true)]

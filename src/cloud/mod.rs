@@ -149,7 +149,7 @@ impl Cloud {
     /// `Conflict` when a thing of that name is somebody else's and `adopt` is false; else AWS's refusal.
     pub async fn ensure(&self, owner: Owner<'_>, key: ResourceKey, spec: &Spec, adopt: bool) -> Result<Ensured, Fault> {
         match spec {
-            Spec::Repository { name } => self.ensure_repository(owner, name, adopt).await,
+            Spec::Repository { name, .. } => self.ensure_repository(owner, name, adopt).await,
             Spec::LogGroup { name, retention_days } => self.ensure_log_group(owner, name, *retention_days, adopt).await,
             Spec::ExecutionRole { name } => self.ensure_role(owner, name, adopt).await,
             Spec::Cluster { name, spot } => self.ensure_cluster(owner, name, *spot, adopt).await,
@@ -159,7 +159,7 @@ impl Cloud {
             Spec::TaskDefinition(spec) => self.ensure_task_definition(owner, spec).await,
             Spec::Task(spec) => self.ensure_task(owner, spec).await,
             Spec::Service { name, desired, task } => self.ensure_service(owner, name, *desired, task, adopt).await,
-            Spec::Image { .. } => Err(fault::own(
+            Spec::Image(_) => Err(fault::own(
                 FaultClass::Rejected,
                 "labguard:Ensure",
                 "WrongDoor",

@@ -84,7 +84,7 @@ impl<'a> Across<'a> {
             self.wrong(&["owner"], None, "required: a name or an e-mail address, here or in [defaults]".into(), None);
         }
         match &policy.image.source {
-            ImageSource::Registry { uri } if uri.is_empty() && self.sound(&["image.source", "image.uri"]) => {
+            ImageSource::Registry { uri, .. } if uri.is_empty() && self.sound(&["image.source", "image.uri"]) => {
                 let expected = "required with image.source \"registry\": HOST/REPOSITORY:TAG";
                 self.wrong(&["image.uri", "image.source"], None, expected.into(), None);
             }

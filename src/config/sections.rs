@@ -13,7 +13,7 @@ use super::{
     value,
 };
 use crate::domain::{
-    model::{Arch, ImageSource, ResourceKind, Stage, TaskSize},
+    model::{Arch, ImageConfig, ImageSource, Platforms, RepositorySettings, ResourceKind, Stage, TaskSize},
     policy::{
         ActivityPolicy, EndPolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
         Policy, PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
@@ -79,12 +79,17 @@ pub(super) fn policy(name: &str, read: &Reader) -> Policy {
         adopt: read.texts("adopt").iter().filter_map(kind).collect(),
         image: ImagePolicy {
             source: match read.text("image.source").as_str() {
-                "executable" => {
-                    ImageSource::Executable { path: read.text("image.path"), args: read.texts("image.args") }
-                }
-                _ => ImageSource::Registry { uri: read.text("image.uri") },
+                "executable" => ImageSource::Executable {
+                    path: read.text("image.path"),
+                    args: read.texts("image.args"),
+                    config: ImageConfig::default(),
+                },
+                _ => ImageSource::Registry { uri: read.text("image.uri"), mirror: false },
             },
             tag: read.text("image.tag"),
+            platforms: Platforms::default(),
+            gate: None,
+            repository: RepositorySettings::default(),
         },
         task: task(read),
         network: NetworkPolicy {

@@ -175,8 +175,9 @@ pub(super) fn session(it: &Policy) -> Flat {
 
 fn image(it: &Policy) -> Flat {
     let (source, uri, path, args) = match &it.image.source {
-        ImageSource::Registry { uri } => ("registry", uri.as_str(), "", &[][..]),
-        ImageSource::Executable { path, args } => ("executable", "", path.as_str(), &args[..]),
+        ImageSource::Registry { uri, .. } => ("registry", uri.as_str(), "", &[][..]),
+        ImageSource::Executable { path, args, .. } => ("executable", "", path.as_str(), &args[..]),
+        _ => ("", "", "", &[][..]),
     };
     Flat::from([
         ("image.source", text(source)),

@@ -9,11 +9,14 @@ mod elf;
 mod push;
 mod reference;
 mod registry;
+mod report;
 mod resolve;
+
+pub use report::Report;
 
 use crate::{
     cloud::{Cloud, Ensured, Owner},
-    domain::model::{Effect, Fault, FaultClass, ImageSource, Observed, Removal, ResourceKind, Sighting, Spec},
+    domain::model::{Effect, Fault, FaultClass, ImageSource, ImageSpec, Observed, Removal, ResourceKind, Sighting},
 };
 
 /// A fault that the image module itself finds.
@@ -21,30 +24,56 @@ fn refused(class: FaultClass, code: &str, message: impl Into<String>, advice: &s
     crate::cloud::fault::own(class, "image:Ensure", code, message, Some(advice))
 }
 
+/// What supplying an image works with.
+#[derive(Debug)]
+pub struct Desk<'a> {
+    /// AWS, the sandbox, or an emulator.
+    pub cloud: &'a Cloud,
+    /// Whose image it is.
+    pub owner: Owner<'a>,
+    /// Where files may be spooled; emptied by whoever gave it.
+    pub workspace: std::path::PathBuf,
+    /// Told how far it has come.
+    pub report: Report,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk that tells nobody, with the system's folder for temporary files.
+    #[must_use]
+    pub fn silent(cloud: &'a Cloud, owner: Owner<'a>) -> Self {
+        Self { cloud, owner, workspace: std::env::temp_dir(), report: Report::default() }
+    }
+}
+
 /// Makes the image, or finds it; its id is `HOST/REPOSITORY@sha256:…`.
 ///
 /// # Errors
 /// `Rejected` when the source is unreadable, no executable of the architecture, or has no such platform;
 /// `NotFound` when the registry has no such image; else the registry's or AWS's refusal.
-pub async fn ensure(cloud: &Cloud, spec: &Spec, owner: Owner<'_>) -> Result<Ensured, Fault> {
-    let Spec::Image { repository, tag, source, arch, ports } = spec else {
-        return Err(refused(FaultClass::Rejected, "WrongDoor", "this is no image", "ask the cloud adapter for it"));
-    };
+pub async fn ensure(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Ensured, Fault> {
+    let (cloud, owner) = (desk.cloud, desk.owner);
+    let ImageSpec { repository, tag, source, arch, ports, .. } = spec;
     match (source, repository) {
-        (ImageSource::Registry { uri }, _) => {
+        (ImageSource::Registry { uri, mirror: false }, _) => {
             let id = resolve::pin(cloud, uri, *arch).await?;
             Ok(Ensured { effect: Effect::Adopted, id: Some(id), task: None })
         }
-        (ImageSource::Executable { path, args }, Some(repository)) => {
+        (ImageSource::Executable { path, args, .. }, Some(repository)) => {
             tracing::debug!(session = %owner.session, path, "assembling the image");
             let image = assemble::from_executable(path, args, *arch, ports).await?;
             push::push(cloud, &image, repository, tag).await
         }
-        (ImageSource::Executable { .. }, None) => Err(refused(
+        (source, None) => Err(refused(
             FaultClass::Rejected,
             "NoRepository",
-            "an image made from an executable needs a repository to be pushed into",
+            format!("{} needs a repository to be pushed into", source.describe()),
             "name one in the policy",
+        )),
+        (source, Some(_)) => Err(refused(
+            FaultClass::Rejected,
+            "ImageSource",
+            format!("{} cannot be supplied yet", source.describe()),
+            "use another source",
         )),
     }
 }

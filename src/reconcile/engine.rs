@@ -8,7 +8,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -76,6 +76,7 @@ pub struct Engine {
     ids: Mutex<SmallRng>,
     book: RwLock<BTreeMap<String, Arc<Policy>>>,
     slots: RwLock<BTreeMap<SessionId, Arc<Slot>>>,
+    live: AtomicUsize,
     draining: AtomicBool,
     whoami: WhoAmI,
     wake: mpsc::UnboundedSender<SessionId>,
@@ -107,6 +108,7 @@ impl Engine {
             ids: Mutex::new(SmallRng::seed_from_u64(boundaries.seed)),
             book: RwLock::new(book.into_iter().map(|(name, policy)| (name, Arc::new(policy))).collect()),
             slots: RwLock::new(BTreeMap::new()),
+            live: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             whoami: WhoAmI::default(),
             wake,
@@ -163,6 +165,12 @@ impl Engine {
         self.slots.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
+    /// How many sessions are not yet closed.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
     /// Takes a session in and wakes it.
     pub fn admit(&self, record: Record, policy: Policy) -> Arc<Slot> {
         let now = self.clock.now();
@@ -170,6 +178,7 @@ impl Engine {
         let status = summary::status(&record, &policy, &plan, &summary::Aside::default(), now);
         let slot = Arc::new(Slot::new(record, policy, status));
         self.slots.write().unwrap_or_else(PoisonError::into_inner).insert(slot.id.clone(), Arc::clone(&slot));
+        self.live.fetch_add(1, Ordering::Relaxed);
         self.wake(&slot.id);
         slot
     }
@@ -260,8 +269,8 @@ impl Engine {
             let fresh = match observation.take() {
                 Some(fresh) => fresh,
                 None => {
-                    let tasks_seen_at = lock(&slot.memory).tasks_seen_at;
-                    let wants = decide::wants(&seen.record, &seen.policy, tasks_seen_at, now);
+                    let known = observe::known(self, slot);
+                    let wants = decide::wants(&seen.record, &seen.policy, &known, now);
                     observe::observe(self, slot, &seen.record, &wants).await
                 }
             };
@@ -340,7 +349,13 @@ impl Engine {
     }
 
     fn retire(&self, slot: &Slot, record: &Record, policy: &Policy) {
-        lock(&slot.memory).watcher = None;
+        {
+            let mut memory = lock(&slot.memory);
+            memory.watcher = None;
+            if !std::mem::replace(&mut memory.retired, true) {
+                self.live.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
         let plan =
             decide::decide(record, &Observation::default(), Rules { policy, card: &self.card }, self.clock.now());
         let status = summary::status(record, policy, &plan, &summary::Aside::default(), self.clock.now());

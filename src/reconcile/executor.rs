@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     cloud::{Ensured, Owner},
-    domain::model::{Action, Effect, Event, Fault, Record, ResourceKey, ResourceKind, Spec, Step, TaskFacts, TaskSize},
+    domain::model::{
+        Action, Effect, Event, Fault, ImageSource, Record, ResourceKey, ResourceKind, Spec, Step, TaskFacts, TaskSize,
+    },
     telemetry::redact::scrub,
 };
 
@@ -66,15 +68,15 @@ fn intent(step: &Step) -> Option<Event> {
 
 fn called(spec: &Spec) -> (&str, Option<TaskSize>) {
     match spec {
-        Spec::Repository { name }
+        Spec::Repository { name, .. }
         | Spec::LogGroup { name, .. }
         | Spec::ExecutionRole { name }
         | Spec::Cluster { name, .. }
         | Spec::SecurityGroup { name, .. } => (name, None),
-        Spec::Image { repository, tag, source, .. } => match (repository, source) {
+        Spec::Image(image) => match (&image.repository, &image.source) {
             (Some(repository), _) => (repository, None),
-            (None, crate::domain::model::ImageSource::Registry { uri }) => (uri, None),
-            (None, crate::domain::model::ImageSource::Executable { .. }) => (tag, None),
+            (None, ImageSource::Registry { uri, .. }) => (uri, None),
+            (None, _) => (&image.tag, None),
         },
         Spec::TaskDefinition(definition) => (&definition.family, None),
         Spec::Task(task) => (&task.token, Some(task.size)),
@@ -91,8 +93,8 @@ async fn run(engine: &Engine, slot: &Slot, record: &Record, step: Step) -> bool 
         Step::Survey { vpc, subnets } => {
             cloud.survey(vpc.as_deref(), subnets).await.map(|network| vec![Event::Surveyed { network }])
         }
-        Step::Ensure { key, spec, adopt } => match key.kind {
-            ResourceKind::Image => crate::image::ensure(cloud, spec, owner).await,
+        Step::Ensure { key, spec, adopt } => match spec {
+            Spec::Image(image) => crate::image::ensure(&crate::image::Desk::silent(cloud, owner), image).await,
             _ => cloud.ensure(owner, *key, spec, *adopt).await,
         }
         .map(|ensured| made(*key, spec, ensured)),

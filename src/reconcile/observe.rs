@@ -2,13 +2,19 @@
 //!
 //! A read that fails leaves its answer unknown: unknown is not absent.
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 
-use super::{engine::Engine, slot::Slot, watcher::Reading};
+use super::{
+    engine::{Engine, lock},
+    slot::Slot,
+    watcher::Reading,
+};
 use crate::{
     cloud::Owner,
     domain::model::{
-        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, Sighting, TaskFacts, Want,
+        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, Sighting, TaskFacts, Want, mark_of,
     },
 };
 
@@ -17,7 +23,23 @@ enum Answer {
     Tasks(Result<Observed<Vec<TaskFacts>>, Fault>),
 }
 
-/// Answers `wants`, and adds what the watcher and the credentials say.
+/// What is known before anything is asked of AWS.
+pub fn known(engine: &Engine, slot: &Slot) -> Observation {
+    let memory = lock(&slot.memory);
+    let Reading { health, activity } =
+        memory.watcher.as_ref().map(super::watcher::Watcher::reading).unwrap_or_default();
+    Observation {
+        tasks_seen_at: memory.tasks_seen_at,
+        health,
+        activity,
+        credentials: engine.cloud.credentials(),
+        draining: engine.is_draining(),
+        sharing: engine.live(),
+        ..Observation::default()
+    }
+}
+
+/// Answers `wants`, and adds what is known then.
 pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Want]) -> Observation {
     let answers = join_all(wants.iter().map(|want| async move {
         match want {
@@ -27,17 +49,18 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Wan
     }))
     .await;
 
-    let mut observation = Observation { draining: engine.is_draining(), ..Observation::default() };
+    let mut sightings = BTreeMap::new();
+    let mut listed = Observed::Unknown;
     let mut tasks_read = false;
     for answer in answers {
         match answer {
             Answer::Resource(key, Ok(sighting)) => {
                 tasks_read |= key.kind == ResourceKind::Task && sighting != Observed::Unknown;
-                observation.sightings.insert(key, sighting);
+                sightings.insert(key, sighting);
             }
             Answer::Tasks(Ok(tasks)) => {
                 tasks_read |= tasks != Observed::Unknown;
-                observation.tasks = tasks;
+                listed = tasks;
             }
             Answer::Resource(key, Err(fault)) => {
                 tracing::debug!(resource = %key, fault = %fault, "a look failed");
@@ -45,17 +68,10 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Wan
             Answer::Tasks(Err(fault)) => tracing::debug!(fault = %fault, "listing tasks failed"),
         }
     }
-    let mut memory = slot.memory.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if tasks_read {
-        memory.tasks_seen_at = Some(engine.clock.now());
+        lock(&slot.memory).tasks_seen_at = Some(engine.clock.now());
     }
-    observation.tasks_seen_at = memory.tasks_seen_at;
-    let Reading { health, activity } =
-        memory.watcher.as_ref().map(super::watcher::Watcher::reading).unwrap_or_default();
-    observation.health = health;
-    observation.activity = activity;
-    observation.credentials = engine.cloud.credentials();
-    observation
+    Observation { sightings, tasks: listed, ..known(engine, slot) }
 }
 
 async fn look(engine: &Engine, record: &Record, key: ResourceKey) -> Result<Observed<Sighting>, Fault> {
@@ -90,5 +106,10 @@ pub fn address(record: &Record, key: ResourceKey) -> Removal {
         cluster: record.only(ResourceKind::Cluster).map(|cluster| cluster.name.clone()),
         vpc: record.network.as_ref().map(|network| network.vpc.clone()),
         reason: String::new(),
+        mark: record
+            .only(ResourceKind::Repository)
+            .filter(|repository| key.kind == ResourceKind::Image && !repository.ours)
+            .map(|_| mark_of(record.id.as_str())),
+        address: resource.and_then(|resource| resource.task.as_ref()).and_then(|task| task.public_ip.clone()),
     }
 }

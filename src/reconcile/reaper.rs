@@ -71,6 +71,8 @@ fn removal(thing: &Tagged) -> Removal {
         cluster: cluster_of(&thing.id),
         vpc: None,
         reason: "labguard: sweep".to_owned(),
+        mark: None,
+        address: None,
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Memory {
     pub tasks_seen_at: Option<Timestamp>,
     /// Who watches its present task.
     pub watcher: Option<Watcher>,
+    /// Whether it is closed and no longer counted among the live.
+    pub retired: bool,
 }
 
 /// One session in the engine.

@@ -16,11 +16,12 @@ use labguard::{
     domain::{
         decide::invariants,
         model::{
-            Arch, Extension, ImageSource, Ingress, Money, Phase, Receipt, Request, ResourceKey, ResourceKind,
-            SessionId, Span, Spec, Stage, Timestamp,
+            Extension, ImageConfig, ImageSource, Ingress, Money, Phase, Receipt, RepositorySettings, Request,
+            ResourceKey, ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
         },
         policy::{Policy, RunMode, ShutdownPolicy},
     },
+    image::Desk,
     journal::{Journal, Which},
     reconcile::{Checkpoint, handle::Control},
     sandbox::{
@@ -110,6 +111,7 @@ impl World {
         let source = ImageSource::Executable {
             path: lab::tiny_executable(folder.path()).display().to_string(),
             args: vec!["predictor".to_owned(), "serve".to_owned()],
+            config: ImageConfig::default(),
         };
         let mut policy = vary(lab::policy("lab", source), &mut rng, epoch);
         policy.task.environment = behaviour(&mut rng);
@@ -126,7 +128,10 @@ impl World {
         let cloud = &self.parts.cloud;
         let network = cloud.survey(None, &[]).await.map_err(|fault| fault.to_string())?;
         let specs = [
-            (ResourceKind::Repository, Spec::Repository { name: "theirs/app".to_owned() }),
+            (
+                ResourceKind::Repository,
+                Spec::Repository { name: "theirs/app".to_owned(), settings: RepositorySettings::default() },
+            ),
             (ResourceKind::LogGroup, Spec::LogGroup { name: "/theirs".to_owned(), retention_days: 1 }),
             (ResourceKind::Cluster, Spec::Cluster { name: "their-cluster".to_owned(), spot: false }),
             (
@@ -145,14 +150,9 @@ impl World {
                 .await
                 .map_err(|fault| format!("planting {kind}: {fault}"))?;
         }
-        let image = Spec::Image {
-            repository: Some("theirs/app".to_owned()),
-            tag: "v1".to_owned(),
-            source: self.policy.image.source.clone(),
-            arch: Arch::X86_64,
-            ports: vec![5000],
-        };
-        labguard::image::ensure(cloud, &image, owner).await.map_err(|fault| format!("planting an image: {fault}"))?;
+        let image = lab::image_spec("theirs/app", self.policy.image.source.clone());
+        let desk = Desk::silent(cloud, owner);
+        labguard::image::ensure(&desk, &image).await.map_err(|fault| format!("planting an image: {fault}"))?;
         let mut there = self.sandbox.leftovers();
         there.sort();
         Ok(there)

@@ -7,7 +7,7 @@ use labguard::{
     cloud::{Cloud, CloudConfig},
     domain::{
         meter::RateCard,
-        model::{Arch, ImageSource, Ingress, Money, ResourceKind, Span, Stage, TaskSize},
+        model::{Arch, ImageSource, ImageSpec, Ingress, Money, Platforms, ResourceKind, Span, Stage, TaskSize},
         policy::{
             ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
             PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
@@ -93,6 +93,21 @@ pub fn cloud_config(clock: &Clock) -> CloudConfig {
     }
 }
 
+/// An image in that repository, tagged `v1`.
+pub fn image_spec(repository: &str, source: ImageSource) -> ImageSpec {
+    ImageSpec {
+        repository: Some(repository.to_owned()),
+        tag: "v1".to_owned(),
+        mark: None,
+        source,
+        arch: Arch::X86_64,
+        ports: vec![5000],
+        platforms: Platforms::Task,
+        room_gib: 20,
+        gate: None,
+    }
+}
+
 /// A policy with short limits and the session's id in every name.
 pub fn policy(name: &str, source: ImageSource) -> Policy {
     let named = |what: &str| format!("labguard-{{session}}-{what}");
@@ -111,7 +126,7 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
             execution_role: "labguard-{session}".to_owned(),
         },
         adopt: Vec::<ResourceKind>::new(),
-        image: ImagePolicy { source, tag: "latest".to_owned() },
+        image: ImagePolicy::plain(source, "latest"),
         task: TaskPolicy {
             run: RunMode::Task,
             size: TaskSize { arch: Arch::X86_64, ..TaskSize::SMALLEST },

@@ -7,10 +7,12 @@ use labguard::{
     cloud::{Cloud, Owner},
     domain::{
         model::{
-            Arch, Cause, ImageSource, Ingress, Receipt, Request, ResourceKey, ResourceKind, SessionId, Spec, Timestamp,
+            Cause, ImageConfig, ImageSource, Ingress, Receipt, RepositorySettings, Request, ResourceKey, ResourceKind,
+            SessionId, Spec, Timestamp,
         },
         policy::Policy,
     },
+    image::Desk,
     journal::Journal,
     reconcile::{handle::Control, status::SessionStatus},
     sandbox::{
@@ -63,7 +65,8 @@ impl House {
     /// A session called `lab` from an assembled image, with every name its own.
     pub fn policy(&self) -> Policy {
         let path = lab::tiny_executable(self.folder.path()).display().to_string();
-        let mut policy = lab::policy("lab", ImageSource::Executable { path, args: Vec::new() });
+        let mut policy =
+            lab::policy("lab", ImageSource::Executable { path, args: Vec::new(), config: ImageConfig::default() });
         // The simulated container's counter counts users only.
         policy.activity.labels.clear();
         policy
@@ -82,7 +85,9 @@ impl House {
         let owner = Owner { session: &stranger, owner: "stranger" };
         for spec in specs {
             match &spec {
-                Spec::Image { .. } => labguard::image::ensure(&self.parts.cloud, &spec, owner).await.unwrap(),
+                Spec::Image(image) => {
+                    labguard::image::ensure(&Desk::silent(&self.parts.cloud, owner), image).await.unwrap()
+                }
                 _ => self.parts.cloud.ensure(owner, ResourceKey::only(kind(&spec)), &spec, false).await.unwrap(),
             };
         }
@@ -93,7 +98,7 @@ impl House {
     pub async fn foreign(&self, kind: ResourceKind, name: &str) -> Spec {
         let name = name.to_owned();
         match kind {
-            ResourceKind::Repository => Spec::Repository { name },
+            ResourceKind::Repository => Spec::Repository { name, settings: RepositorySettings::default() },
             ResourceKind::LogGroup => Spec::LogGroup { name, retention_days: 1 },
             ResourceKind::ExecutionRole => Spec::ExecutionRole { name },
             ResourceKind::Cluster => Spec::Cluster { name, spot: false },
@@ -111,13 +116,7 @@ impl House {
 
     /// An image like the session's own, in somebody's repository.
     pub fn image(&self, repository: &str) -> Spec {
-        Spec::Image {
-            repository: Some(repository.to_owned()),
-            tag: "v1".to_owned(),
-            source: self.policy().image.source,
-            arch: Arch::X86_64,
-            ports: vec![5000],
-        }
+        Spec::Image(lab::image_spec(repository, self.policy().image.source))
     }
 
     /// Everything beyond a fresh account.
@@ -131,7 +130,7 @@ impl House {
 fn kind(spec: &Spec) -> ResourceKind {
     match spec {
         Spec::Repository { .. } => ResourceKind::Repository,
-        Spec::Image { .. } => ResourceKind::Image,
+        Spec::Image(_) => ResourceKind::Image,
         Spec::LogGroup { .. } => ResourceKind::LogGroup,
         Spec::ExecutionRole { .. } => ResourceKind::ExecutionRole,
         Spec::Cluster { .. } => ResourceKind::Cluster,

@@ -147,7 +147,9 @@ impl Cloud {
         let described = absent_if_missing(self.describe_tasks(&cluster, &arns).await)?;
         let Some(task) = described.unwrap_or_default().into_iter().next() else { return Ok(None) };
         let mut seen = [facts(&task)];
-        self.resolve_addresses(&mut seen).await?;
+        if removal.address.is_none() {
+            self.resolve_addresses(&mut seen).await?;
+        }
         let [facts] = seen;
         Ok(Some(Sighting { id: facts.arn.clone(), ours: owner.started(&task), held_by: Vec::new(), task: Some(facts) }))
     }
@@ -163,8 +165,15 @@ mod tests {
 
     #[test]
     fn the_cluster_is_given_or_read_from_the_arn_and_never_guessed() {
-        let mut removal =
-            Removal { name: "t".into(), id: None, cluster: None, vpc: None, reason: "labguard: idle".into() };
+        let mut removal = Removal {
+            name: "t".into(),
+            id: None,
+            cluster: None,
+            vpc: None,
+            reason: "labguard: idle".into(),
+            mark: None,
+            address: None,
+        };
         assert_eq!(cluster_of(&removal, STOP).unwrap_err().class, FaultClass::Rejected);
         removal.id = Some("arn:aws:ecs:us-east-1:000000000000:task/mine/0123".into());
         assert_eq!(cluster_of(&removal, STOP).unwrap(), "mine");

@@ -12,8 +12,8 @@
 
 use crate::domain::{
     model::{
-        Cause, FaultClass, ImageSource, Life, Phase, Resource, ResourceKey, ResourceKind, Span, Spec, Stage, Step,
-        TaskDefinitionSpec, TaskSpec, Timestamp,
+        Cause, FaultClass, ImageSpec, Life, Phase, Resource, ResourceKey, ResourceKind, Span, Spec, Stage, Step,
+        TaskDefinitionSpec, TaskSpec, Timestamp, mark_of,
     },
     policy::{Names, RunMode, retry},
 };
@@ -116,23 +116,37 @@ fn security_group(turn: &mut Turn<'_>, names: &Names) {
 
 fn repository_and_image(turn: &mut Turn<'_>, names: &Names) {
     let policy = turn.policy();
-    let pushed = matches!(policy.image.source, ImageSource::Executable { .. });
+    let pushed = policy.image.source.is_pushed();
     if pushed {
-        ensure_only(turn, ResourceKind::Repository, Spec::Repository { name: names.repository.clone() });
+        ensure_only(
+            turn,
+            ResourceKind::Repository,
+            Spec::Repository { name: names.repository.clone(), settings: policy.image.repository.clone() },
+        );
         if live(turn, ResourceKind::Repository).is_none() {
             return;
         }
     }
-    let spec = Spec::Image {
+    let spec = Spec::Image(ImageSpec {
         repository: pushed.then(|| names.repository.clone()),
         tag: policy.image.tag.clone(),
+        mark: image_mark(turn),
         source: policy.image.source.clone(),
         arch: policy.task.size.arch,
         ports: ports(turn),
-    };
+        platforms: policy.image.platforms,
+        room_gib: policy.task.size.storage,
+        gate: policy.image.gate,
+    });
     // An image in somebody's registry is only looked up: used, and left standing.
     let adopt = !pushed || policy.adopt.contains(&ResourceKind::Image);
     ensure(turn, ResourceKey::only(ResourceKind::Image), spec, adopt);
+}
+
+/// In a repository that was there before, what is pushed is marked as this session's.
+pub(super) fn image_mark(turn: &Turn<'_>) -> Option<String> {
+    let adopted = turn.record.only(ResourceKind::Repository).is_some_and(|repository| !repository.ours);
+    adopted.then(|| mark_of(turn.record.id.as_str()))
 }
 
 /// The container's ports: those that are open, and the health port.

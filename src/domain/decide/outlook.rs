@@ -45,7 +45,7 @@ fn wake(turn: &mut Turn<'_>, outlook: &Outlook) -> Option<Timestamp> {
     let now = turn.now;
     turn.due.extend(outlook.limits.iter().map(|limit| limit.at).filter(|at| *at > now));
     let policy = turn.policy();
-    if let Some(pace) = pace(&turn.record, policy) {
+    if let Some(pace) = pace(&turn.record, policy, turn.seen) {
         let last = turn.seen.tasks_seen_at.filter(|seen| *seen <= now);
         turn.due.push(last.map_or(now, |last| last + pace));
     }

@@ -218,7 +218,7 @@ proptest! {
         }
         prop_assert!(plan.wake_at.is_some_and(|at| at > now) || record.is_closed());
         prop_assert!(plan.outlook.limits.is_sorted_by_key(|limit| limit.at));
-        let _ = (wants(&record, &policy, seen.tasks_seen_at, now), invariants::lint(&record, &policy, now));
+        let _ = (wants(&record, &policy, &seen, now), invariants::lint(&record, &policy, now));
         let receipt = receipt(&record, &card, now);
         prop_assert_eq!(receipt.lines.iter().map(|line| line.amount).sum::<Money>(), receipt.total);
     }

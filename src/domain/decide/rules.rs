@@ -9,8 +9,8 @@ use super::{
 use crate::domain::{
     meter::{self, RateCard},
     model::{
-        Action, ActivityReading, Cause, CredentialReading, Event, FaultClass, LimitKind, Money, Observation, Phase,
-        Plan, Record, ResourceKey, ResourceKind, Span, Stage, Step, Timestamp, Want,
+        Action, ActivityReading, Cause, CredentialReading, Event, FaultClass, HealthReading, LimitKind, Money,
+        Observation, Phase, Plan, Record, ResourceKey, ResourceKind, Span, Stage, Step, Timestamp, Want,
     },
     policy::{Hours, Policy, ShutdownPolicy},
 };
@@ -194,21 +194,45 @@ fn reads_are_fast_in_transitions_slow_while_it_runs_and_complete_at_the_end() {
     let policy = policy();
     let (record, now) = running(&policy);
     let task = vec![Want::Resource(ResourceKey::task(1))];
-    assert_eq!(wants(&record, &policy, Some(now), now + Span::from_secs(30)), vec![]);
-    assert_eq!(wants(&record, &policy, Some(now), now + Span::from_secs(60)), task);
-    assert_eq!(wants(&record, &policy, Some(now + Span::from_mins(600)), now), task, "a clock that stepped back");
+    let seen_at = |at| Observation { tasks_seen_at: Some(at), ..Observation::default() };
+    let later = |secs| wants(&record, &policy, &seen_at(now), now + Span::from_secs(secs));
+    assert_eq!(later(30), vec![]);
+    assert_eq!(later(60), task);
+    let back = seen_at(now + Span::from_mins(600));
+    assert_eq!(wants(&record, &policy, &back, now), task, "a clock that stepped back");
 
     let mut world = World::new(policy.clone(), 1);
     world.run(100_000);
     let mut record = world.record;
     (record.closed_at, record.clean_passes) = (None, 0);
-    let all = wants(&record, &policy, None, now);
+    let all = wants(&record, &policy, &Observation::default(), now);
     for kind in
         [ResourceKind::Cluster, ResourceKind::SecurityGroup, ResourceKind::Repository, ResourceKind::TaskDefinition]
     {
         assert!(all.contains(&Want::Resource(ResourceKey::only(kind))), "{kind}");
     }
     assert!(all.contains(&Want::Tasks));
+}
+
+#[test]
+fn many_sessions_share_the_reads_and_a_failing_probe_is_a_reason_to_look_soon() {
+    let policy = policy();
+    let (record, now) = running(&policy);
+    let first_read = |sharing: usize, bad: u32| {
+        let health = HealthReading { bad, ..HealthReading::default() };
+        let known = Observation { tasks_seen_at: Some(now), sharing, health, ..Observation::default() };
+        let due = (0..5000).find(|secs| !wants(&record, &policy, &known, now + Span::from_secs(*secs)).is_empty());
+        let plan = look(&record, &policy, &known, now);
+        assert!(plan.wake_at.unwrap() <= now + Span::from_secs(due.unwrap()), "looked at when a read is due");
+        due.unwrap()
+    };
+    assert_eq!([1, 100, 480].map(|sharing| first_read(sharing, 0)), [60; 3], "few sessions: once a minute");
+    assert_eq!(
+        [1_000, 10_000].map(|sharing| first_read(sharing, 0)),
+        [125, 1250],
+        "many: eight reads a second together"
+    );
+    assert_eq!([1, 10_000].map(|sharing| first_read(sharing, 1)), [15; 2], "a probe that fails");
 }
 
 #[test]

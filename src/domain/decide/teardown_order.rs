@@ -8,11 +8,14 @@
 //! asked more slowly.
 
 use crate::domain::{
-    model::{Event, ImageSource, Life, Removal, Resource, ResourceKey, ResourceKind, Step, TaskStatus},
+    model::{Event, Life, Removal, Resource, ResourceKey, ResourceKind, Step, TaskStatus},
     policy::retry,
 };
 
-use super::turn::{Turn, is_condemned, serving};
+use super::{
+    deploy_order,
+    turn::{Turn, is_condemned, serving},
+};
 
 /// Stops live tasks that do not serve: given up for a restart, or one too many.
 pub(super) fn stop_surplus(turn: &mut Turn<'_>) {
@@ -93,7 +96,7 @@ fn with_their_container(turn: &mut Turn<'_>) {
     if !may_exist(turn, key) {
         return;
     }
-    let foreign = matches!(turn.policy().image.source, ImageSource::Registry { .. });
+    let foreign = !turn.policy().image.source.is_pushed();
     let repository = turn.record.only(ResourceKind::Repository);
     if foreign || repository.is_none_or(|repository| repository.ours && !repository.life.may_exist()) {
         turn.note(Event::Vanished { key });
@@ -116,6 +119,8 @@ fn removal(turn: &Turn<'_>, resource: &Resource, key: ResourceKey, reason: &str)
         cluster: in_cluster.then(|| turn.names().cluster),
         vpc: turn.record.network.as_ref().map(|network| network.vpc.clone()),
         reason: format!("labguard: {reason}").chars().take(255).collect(),
+        mark: if key.kind == ResourceKind::Image { deploy_order::image_mark(turn) } else { None },
+        address: None,
     }
 }
 

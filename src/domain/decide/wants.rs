@@ -1,7 +1,12 @@
 //! Which fresh reads a turn needs: many in transitions, few while a probe answers, everything to prove an end.
+//!
+//! AWS's allowance of reads is the account's (aws-facts §5.1), so sessions that run well share it: the more of
+//! them, the rarer each is read. A probe that fails is a reason to look at once, whatever their number.
 
 use crate::domain::{
-    model::{Life, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Stage, TaskFacts, Timestamp, Want},
+    model::{
+        Life, Observation, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Stage, TaskFacts, Timestamp, Want,
+    },
     policy::Policy,
 };
 
@@ -16,11 +21,21 @@ pub(super) const FAST: Span = Span::from_millis(2500);
 /// Between reads while the probe answers, or nothing runs.
 pub(super) const SLOW: Span = Span::from_secs(60);
 
-/// Between reads while something blocks the end.
+/// Between reads while something blocks the end, or while a probe fails.
 pub(super) const BLOCKED: Span = Span::from_secs(15);
 
+/// Reads per second that all sessions that run well may take together: two fifths of the 20 that ECS gives, so that
+/// those which begin, end or fail never wait for them.
+const WATCH_PER_SECOND: u64 = 8;
+
+/// Between reads of a session that runs well, where `sharing` sessions live.
+fn slow(sharing: usize) -> Span {
+    let fair = u64::try_from(sharing).unwrap_or(u64::MAX).saturating_mul(1000) / WATCH_PER_SECOND;
+    SLOW.max(Span::from_millis(fair))
+}
+
 /// How often tasks are read in the present state; none: not at all.
-pub(super) fn pace(record: &Record, policy: &Policy) -> Option<Span> {
+pub(super) fn pace(record: &Record, policy: &Policy, seen: &Observation) -> Option<Span> {
     if record.is_closed() || !verify::tasks_matter(record) {
         return None;
     }
@@ -34,14 +49,16 @@ pub(super) fn pace(record: &Record, policy: &Policy) -> Option<Span> {
             let exists = is_service(policy) || serving(record, policy).is_some();
             exists.then_some(FAST)
         }
-        Phase::Running | Phase::Stopping => Some(SLOW),
+        Phase::Running if seen.health.bad > 0 => Some(BLOCKED),
+        Phase::Running | Phase::Stopping => Some(slow(seen.sharing)),
         Phase::TearingDown => Some(FAST),
     }
 }
 
-/// The reads this turn needs. `tasks_seen_at` is when tasks were last read.
+/// The reads this turn needs, by what is known before it looks: when tasks were last read, what the probes say, how
+/// many sessions share the reads.
 #[must_use]
-pub fn wants(record: &Record, policy: &Policy, tasks_seen_at: Option<Timestamp>, now: Timestamp) -> Vec<Want> {
+pub fn wants(record: &Record, policy: &Policy, known: &Observation, now: Timestamp) -> Vec<Want> {
     if record.is_closed() {
         return Vec::new();
     }
@@ -49,7 +66,7 @@ pub fn wants(record: &Record, policy: &Policy, tasks_seen_at: Option<Timestamp>,
     if tearing_down && record.ours_left().next().is_none() {
         return verification(record, now);
     }
-    let mut wants = task_reads(record, policy, tasks_seen_at, now, tearing_down);
+    let mut wants = task_reads(record, policy, known, now, tearing_down);
     if tearing_down {
         // What holds a group or cluster is worth knowing once its removal is refused.
         wants.extend(
@@ -62,16 +79,10 @@ pub fn wants(record: &Record, policy: &Policy, tasks_seen_at: Option<Timestamp>,
     wants
 }
 
-fn task_reads(
-    record: &Record,
-    policy: &Policy,
-    tasks_seen_at: Option<Timestamp>,
-    now: Timestamp,
-    tearing_down: bool,
-) -> Vec<Want> {
-    let Some(pace) = pace(record, policy) else { return Vec::new() };
+fn task_reads(record: &Record, policy: &Policy, known: &Observation, now: Timestamp, tearing_down: bool) -> Vec<Want> {
+    let Some(pace) = pace(record, policy, known) else { return Vec::new() };
     // A clock that stepped back must not stop the reads.
-    let fresh = tasks_seen_at.is_some_and(|seen| seen <= now && now.since(seen) < pace);
+    let fresh = known.tasks_seen_at.is_some_and(|seen| seen <= now && now.since(seen) < pace);
     if fresh {
         return Vec::new();
     }

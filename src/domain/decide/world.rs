@@ -6,9 +6,9 @@ use super::{Rules, decide, invariants, wants};
 use crate::domain::{
     meter::{RateCard, overshoot},
     model::{
-        Action, ActivityReading, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageSource, Ingress, Life,
-        Money, Network, Observation, Observed, Plan, Record, Removal, ResourceKey, ResourceKind, SessionId, Sighting,
-        Span, Spec, Stage, Step, Subnet, TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
+        Action, ActivityReading, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageConfig, ImageSource,
+        Ingress, Life, Money, Network, Observation, Observed, Plan, Record, Removal, ResourceKey, ResourceKind,
+        SessionId, Sighting, Span, Spec, Stage, Step, Subnet, TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
     },
     policy::{
         ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
@@ -38,10 +38,10 @@ pub fn policy() -> Policy {
             execution_role: name("role"),
         },
         adopt: Vec::new(),
-        image: ImagePolicy {
-            source: ImageSource::Executable { path: "/bin/app".into(), args: Vec::new() },
-            tag: "v1".into(),
-        },
+        image: ImagePolicy::plain(
+            ImageSource::Executable { path: "/bin/app".into(), args: Vec::new(), config: ImageConfig::default() },
+            "v1",
+        ),
         task: TaskPolicy {
             run: RunMode::Task,
             size: TaskSize::SMALLEST,
@@ -362,8 +362,9 @@ impl World {
     }
 
     fn observe(&mut self) -> Observation {
-        let mut seen = Observation::default();
-        for want in wants(&self.record, &self.policy, self.tasks_seen_at, self.now) {
+        let mut seen =
+            Observation { tasks_seen_at: self.tasks_seen_at, health: self.health(), ..Observation::default() };
+        for want in wants(&self.record, &self.policy, &seen, self.now) {
             if self.dice.percent(self.trouble)
                 || self.refused.is_some_and(|kind| want == Want::Resource(ResourceKey::only(kind)))
             {
@@ -565,7 +566,7 @@ fn rules_of<'a>(policy: &'a Policy, card: &'a RateCard) -> Rules<'a> {
 const fn spec_kind(spec: &Spec) -> &'static str {
     match spec {
         Spec::Repository { .. } => "repository",
-        Spec::Image { .. } => "image",
+        Spec::Image(_) => "image",
         Spec::LogGroup { .. } => "log group",
         Spec::ExecutionRole { .. } => "role",
         Spec::Cluster { .. } => "cluster",

@@ -109,11 +109,11 @@ fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
     let names = policy.names.for_session(&session);
     let mut list = Vec::new();
     let image = match &policy.image.source {
-        ImageSource::Executable { .. } => {
+        ImageSource::Registry { uri, mirror: false } => uri.clone(),
+        _ => {
             list.push((ResourceKind::Repository, names.repository.clone()));
             format!("{}:{}", names.repository, policy.image.tag)
         }
-        ImageSource::Registry { uri } => uri.clone(),
     };
     list.push((ResourceKind::Image, image));
     list.push((ResourceKind::LogGroup, names.log_group));

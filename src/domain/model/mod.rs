@@ -5,6 +5,7 @@
 pub mod event;
 pub mod fault;
 pub mod id;
+pub mod image;
 pub mod money;
 pub mod observation;
 pub mod observed;
@@ -21,6 +22,10 @@ pub mod time;
 pub use event::{Blocker, Entry, Event, Extension, LimitKind, Request};
 pub use fault::{Fault, FaultClass};
 pub use id::{Identity, OWNER_TAG, SANDBOX_ACCOUNT, SESSION_TAG, SessionId};
+pub use image::{
+    ImageConfig, ImageProgress, ImageSource, ImageSpec, LayerProgress, LayerState, Platforms, RepositorySettings,
+    ScanGate, Severity, SupplyStage, child_mark, mark_of,
+};
 pub use money::Money;
 pub use observation::{ActivityReading, CredentialReading, HealthReading, Observation, Sighting, Want};
 pub use observed::Observed;
@@ -30,6 +35,6 @@ pub use receipt::{CostLine, Estimate, Receipt, ReceiptResource};
 pub use record::{Desired, Ending, Extensions, LastActivity, Record};
 pub use resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind};
 pub use size::{Arch, IllegalSize, TaskSize};
-pub use spec::{ImageSource, Ingress, Network, Removal, Spec, Subnet, TaskDefinitionSpec, TaskSpec};
+pub use spec::{Ingress, Network, Removal, Spec, Subnet, TaskDefinitionSpec, TaskSpec};
 pub use task::{TaskFacts, TaskLoss, TaskStatus};
 pub use time::{Span, Timestamp};

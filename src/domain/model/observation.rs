@@ -95,6 +95,8 @@ pub struct Observation {
     pub credentials: CredentialReading,
     /// Whether the daemon is shutting down.
     pub draining: bool,
+    /// How many live sessions share the account's allowance of reads, this one included.
+    pub sharing: usize,
 }
 
 impl Observation {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    size::{Arch, TaskSize},
+    image::{ImageSpec, RepositorySettings},
+    size::TaskSize,
     time::Span,
 };
 
@@ -16,24 +17,6 @@ pub struct Ingress {
     pub sources: Vec<String>,
 }
 
-/// Where the image comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "source", rename_all = "snake_case")]
-pub enum ImageSource {
-    /// Already in a registry: `HOST/REPOSITORY:TAG` or `…@sha256:…`. Pinned to a digest at deploy.
-    Registry {
-        /// The image reference.
-        uri: String,
-    },
-    /// Assembled by labguard from a local executable and pushed into the session's repository.
-    Executable {
-        /// Path on this machine.
-        path: String,
-        /// Arguments after the executable.
-        args: Vec<String>,
-    },
-}
-
 /// What to make or find.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -42,20 +25,11 @@ pub enum Spec {
     Repository {
         /// Name.
         name: String,
+        /// How it is made; a repository that was there before stays as it is.
+        settings: RepositorySettings,
     },
-    /// The image, in `repository` when it is ours to push; resolved to a digest in any case.
-    Image {
-        /// Repository to push into; absent for [`ImageSource::Registry`].
-        repository: Option<String>,
-        /// Tag for the pushed image.
-        tag: String,
-        /// Where it comes from.
-        source: ImageSource,
-        /// Which platform the task needs.
-        arch: Arch,
-        /// TCP ports to expose in the image's configuration.
-        ports: Vec<u16>,
-    },
+    /// The image, in a repository where it is ours to push; resolved to a digest in any case.
+    Image(ImageSpec),
     /// CloudWatch Logs group.
     LogGroup {
         /// Name.
@@ -160,6 +134,10 @@ pub struct Removal {
     pub vpc: Option<String>,
     /// For people, shown as ECS's `stoppedReason` (tasks): `labguard: idle timeout`.
     pub reason: String,
+    /// The tag that marks an image as this session's push, in a repository that was there before (images).
+    pub mark: Option<String>,
+    /// Its public address, where known: an interface keeps it, so it is not asked for again (tasks).
+    pub address: Option<String>,
 }
 
 /// The network that tasks run in.

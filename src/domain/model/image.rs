@@ -1,0 +1,287 @@
+//! Images as data: where one comes from, what of it is pushed, what it must pass, and how far the supply has come.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    size::Arch,
+    time::{Span, Timestamp},
+};
+
+/// Where the image comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "source", rename_all = "snake_case")]
+pub enum ImageSource {
+    /// Already in a registry: `HOST/REPOSITORY:TAG` or `…@sha256:…`. Pinned to a digest at deploy.
+    Registry {
+        /// The image reference.
+        uri: String,
+        /// Whether it is copied into the session's repository, and run from there.
+        #[serde(default)]
+        mirror: bool,
+    },
+    /// Assembled by labguard from a local executable and pushed into the session's repository.
+    Executable {
+        /// Path on this machine.
+        path: String,
+        /// Arguments after the executable.
+        args: Vec<String>,
+        /// What else the image's configuration says.
+        #[serde(default)]
+        config: ImageConfig,
+    },
+    /// An OCI layout (folder, tar or gzipped tar) or the output of `docker save`.
+    Archive {
+        /// Path on this machine.
+        path: String,
+        /// Which image of it: a tag, `NAME:TAG`, or a digest. Absent: the only one there.
+        reference: Option<String>,
+    },
+    /// An image in the local Docker engine.
+    Docker {
+        /// Its name or id, as `docker images` shows it.
+        image: String,
+    },
+    /// Built by the local Docker engine.
+    Build {
+        /// The folder that is sent to the engine; `.dockerignore` is heeded.
+        context: String,
+        /// The Dockerfile, relative to the folder.
+        dockerfile: String,
+        /// The stage to build; absent: the last.
+        target: Option<String>,
+        /// `--build-arg` values.
+        build_args: Vec<(String, String)>,
+    },
+}
+
+impl ImageSource {
+    /// Whether labguard pushes it into a repository; otherwise it is used where it stands.
+    #[must_use]
+    pub const fn is_pushed(&self) -> bool {
+        !matches!(self, ImageSource::Registry { mirror: false, .. })
+    }
+
+    /// As a person would call it: `executable:./serve`, `docker:admission_prediction`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            ImageSource::Registry { uri, .. } => format!("registry:{uri}"),
+            ImageSource::Executable { path, .. } => format!("executable:{path}"),
+            ImageSource::Archive { path, reference: None } => format!("archive:{path}"),
+            ImageSource::Archive { path, reference: Some(reference) } => format!("archive:{path}#{reference}"),
+            ImageSource::Docker { image } => format!("docker:{image}"),
+            ImageSource::Build { context, .. } => format!("build:{context}"),
+        }
+    }
+}
+
+/// What an assembled image's configuration says beside the executable and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ImageConfig {
+    /// Replaces `["/app/NAME"]`, where not empty.
+    pub entrypoint: Vec<String>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+    /// `USER`, `UID` or `UID:GID` that it runs as; absent: root.
+    pub user: Option<String>,
+}
+
+/// Which of a multi-platform image's manifests are pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Platforms {
+    /// The one that the task needs.
+    #[default]
+    Task,
+    /// The whole index, attestations included.
+    All,
+}
+
+/// How bad a finding of an image scan is, as ECR names them, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// For information.
+    Informational,
+    /// Low.
+    Low,
+    /// Medium.
+    Medium,
+    /// High.
+    High,
+    /// Critical.
+    Critical,
+}
+
+impl Severity {
+    /// All, mildest first.
+    pub const ALL: [Severity; 5] =
+        [Severity::Informational, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+
+    /// As written in policies: `critical`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Informational => "informational",
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// What a pushed image must pass before it is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanGate {
+    /// The mildest finding that blocks.
+    pub block_on: Severity,
+    /// How long the findings are waited for.
+    pub timeout: Span,
+}
+
+/// How a repository of ours is made.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RepositorySettings {
+    /// Whether ECR scans what is pushed.
+    pub scan_on_push: bool,
+    /// Whether a tag, once pushed, can never mean another image.
+    pub immutable_tags: bool,
+    /// KMS key (ARN, id or alias) to encrypt with; absent: AES-256 with a key of S3's.
+    pub kms_key: Option<String>,
+    /// Days after which ECR itself expires every image: a net under the storage bill, no guard (it acts within a day).
+    pub expire_after_days: Option<u32>,
+}
+
+/// The image as it shall be: made, found, pushed, pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSpec {
+    /// Repository to push into; absent where the image is used where it stands.
+    pub repository: Option<String>,
+    /// Tag for the pushed image.
+    pub tag: String,
+    /// In a repository that was there before: the tag (and its prefix, for an index's children) that says whose push it
+    /// was. Removing it removes the image only where nobody else's tag is on it (aws-facts §3.1).
+    pub mark: Option<String>,
+    /// Where it comes from.
+    pub source: ImageSource,
+    /// Which platform the task needs.
+    pub arch: Arch,
+    /// TCP ports to expose in an assembled image's configuration.
+    pub ports: Vec<u16>,
+    /// Which manifests of an index are pushed.
+    pub platforms: Platforms,
+    /// Most GiB that its layers may unpack to: the task's ephemeral storage.
+    pub room_gib: u32,
+    /// What it must pass.
+    pub gate: Option<ScanGate>,
+}
+
+/// The tag that says whose push an image was.
+#[must_use]
+pub fn mark_of(session: &str) -> String {
+    format!("labguard.{session}")
+}
+
+/// The mark of an index's child, by its place in the index.
+#[must_use]
+pub fn child_mark(mark: &str, place: usize) -> String {
+    format!("{mark}.{place}")
+}
+
+/// What the supply is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SupplyStage {
+    /// The engine builds it.
+    Building,
+    /// The engine hands it out, or it is read from where it is.
+    Reading,
+    /// Layers and manifests are sent.
+    Pushing,
+    /// The scan's findings are waited for.
+    Scanning,
+}
+
+/// How far one layer (or configuration) has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerProgress {
+    /// `sha256:…`.
+    pub digest: String,
+    /// Its size in bytes, as sent.
+    pub size: u64,
+    /// Bytes sent in the present try.
+    pub sent: u64,
+    /// Where it is.
+    pub state: LayerState,
+}
+
+/// Where a layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerState {
+    /// Its turn has not come.
+    Waiting,
+    /// On its way.
+    Sending,
+    /// Sent in this push.
+    Sent,
+    /// The registry had it.
+    AlreadyThere,
+}
+
+/// How far an image's supply has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageProgress {
+    /// What it is doing.
+    pub stage: SupplyStage,
+    /// In a person's words: the build's last line, the archive's name.
+    pub detail: String,
+    /// Layers and configurations, once known.
+    pub layers: Vec<LayerProgress>,
+    /// Since when the stage lasts.
+    pub since: Timestamp,
+}
+
+impl ImageProgress {
+    /// Bytes that are sent or were there, and all bytes.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        let done = |layer: &LayerProgress| match layer.state {
+            LayerState::Waiting => 0,
+            LayerState::Sending => layer.sent.min(layer.size),
+            LayerState::Sent | LayerState::AlreadyThere => layer.size,
+        };
+        (self.layers.iter().map(done).sum(), self.layers.iter().map(|layer| layer.size).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_of_an_older_labguard_is_still_read() {
+        let old: ImageSource = serde_json::from_str(r#"{"source":"executable","path":"/a","args":[]}"#).unwrap();
+        assert_eq!(old.describe(), "executable:/a");
+        let old: ImageSource = serde_json::from_str(r#"{"source":"registry","uri":"h/a:1"}"#).unwrap();
+        assert!(!old.is_pushed());
+    }
+
+    #[test]
+    fn bytes_count_what_was_there_and_what_was_sent() {
+        let layer = |size, sent, state| LayerProgress { digest: String::new(), size, sent, state };
+        let progress = ImageProgress {
+            stage: SupplyStage::Pushing,
+            detail: String::new(),
+            since: Timestamp::from_millis(0),
+            layers: vec![
+                layer(10, 4, LayerState::Sending),
+                layer(7, 0, LayerState::AlreadyThere),
+                layer(5, 5, LayerState::Sent),
+                layer(3, 9, LayerState::Waiting),
+            ],
+        };
+        assert_eq!(progress.bytes(), (16, 25));
+    }
+}
