@@ -14,6 +14,10 @@ pub fn estimate(look: Look, plan: &Estimate) -> String {
     let rows: Vec<Vec<Cell>> =
         plan.resources.iter().map(|(kind, name)| vec![kind.describe().into(), name.as_str().into()]).collect();
     text.push_str(&table(look, &["kind", "name"], &rows));
+    if plan.resources.iter().any(|(_, name)| name.contains(Estimate::UNKNOWN_ID)) {
+        let unknown = Estimate::UNKNOWN_ID;
+        text.push_str(&format!("{unknown} stands for six characters that are drawn when the session opens\n"));
+    }
     text.push('\n');
     text.push_str(&costs(look, "per hour", &plan.per_hour, &plan.rate.to_string()));
     if !plan.until.is_empty() {
@@ -62,6 +66,15 @@ pub fn costs(look: Look, heading: &str, lines: &[CostLine], total: &str) -> Stri
 mod tests {
     use super::*;
     use crate::api::fake;
+
+    #[test]
+    fn what_is_not_known_of_a_name_yet_is_explained() {
+        let mut plan = fake::estimate();
+        let explained = |plan: &Estimate| estimate(Look::PLAIN, plan).contains("drawn when the session opens");
+        assert!(!explained(&plan), "nothing to explain");
+        plan.resources[0].1 = format!("lab-{}", Estimate::UNKNOWN_ID);
+        assert!(explained(&plan));
+    }
 
     #[test]
     fn an_estimate_reads_like_this() {

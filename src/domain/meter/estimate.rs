@@ -105,7 +105,7 @@ fn time_to_spend(amount: Money, rate: Money) -> Option<Span> {
 }
 
 fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
-    let session = format!("{}-xxxxxx", policy.name);
+    let session = format!("{}-{}", policy.name, Estimate::UNKNOWN_ID);
     let names = policy.names.for_session(&session);
     let mut list = Vec::new();
     let image = match &policy.image.source {

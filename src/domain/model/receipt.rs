@@ -99,3 +99,8 @@ pub struct Estimate {
     /// What a person should know before starting.
     pub warnings: Vec<String>,
 }
+
+impl Estimate {
+    /// Stands in names for the six characters of a session's id, which are drawn when it opens.
+    pub const UNKNOWN_ID: &'static str = "xxxxxx";
+}
