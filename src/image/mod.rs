@@ -5,14 +5,20 @@
 //! Must never run the executable, and never keep or show a registry's password.
 
 mod assemble;
+mod desk;
 mod elf;
+mod prepared;
 mod push;
 mod reference;
 mod registry;
 mod report;
 mod resolve;
+mod summary;
 
+pub use desk::{Desk, Target};
+pub use prepared::Prepared;
 pub use report::Report;
+pub use summary::{ConfigSummary, ImageSummary, LayerSummary, ManifestSummary};
 
 use crate::{
     cloud::{Cloud, Ensured, Owner},
@@ -24,25 +30,39 @@ fn refused(class: FaultClass, code: &str, message: impl Into<String>, advice: &s
     crate::cloud::fault::own(class, "image:Ensure", code, message, Some(advice))
 }
 
-/// What supplying an image works with.
-#[derive(Debug)]
-pub struct Desk<'a> {
-    /// AWS, the sandbox, or an emulator.
-    pub cloud: &'a Cloud,
-    /// Whose image it is.
-    pub owner: Owner<'a>,
-    /// Where files may be spooled; emptied by whoever gave it.
-    pub workspace: std::path::PathBuf,
-    /// Told how far it has come.
-    pub report: Report,
+/// What a push did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// `HOST/REPOSITORY@sha256:…`.
+    pub uri: String,
+    /// `Created`; `AlreadyThere` when nothing had to be sent; `Adopted` when it was there before and is not ours.
+    pub effect: Effect,
+    /// Bytes of blobs that were sent.
+    pub sent: u64,
+    /// The tags that are on the root by this push (or were by an earlier one of ours).
+    pub tags: Vec<String>,
 }
 
-impl<'a> Desk<'a> {
-    /// A desk that tells nobody, with the system's folder for temporary files.
-    #[must_use]
-    pub fn silent(cloud: &'a Cloud, owner: Owner<'a>) -> Self {
-        Self { cloud, owner, workspace: std::env::temp_dir(), report: Report::default() }
-    }
+/// Reads the source, and has it ready to be pushed: every source but an image that is used where it stands.
+///
+/// # Errors
+/// `Rejected` when the source is unreadable or has not the task's platform; else the engine's or registry's refusal.
+pub async fn prepare(_: &Desk<'_>, spec: &ImageSpec) -> Result<Prepared, Fault> {
+    Err(refused(
+        FaultClass::Rejected,
+        "ImageSource",
+        format!("{} cannot be supplied yet", spec.source.describe()),
+        "use another source",
+    ))
+}
+
+/// Pushes what is missing.
+///
+/// # Errors
+/// The registry's refusal; `Rejected` when a layer is not what it must be (nothing of it is stored then).
+pub async fn push(_: &Desk<'_>, _: &Target, prepared: &Prepared) -> Result<Pushed, Fault> {
+    let message = format!("{} cannot be pushed yet", prepared.digest());
+    Err(refused(FaultClass::Rejected, "ImageSource", message, "use another source"))
 }
 
 /// Makes the image, or finds it; its id is `HOST/REPOSITORY@sha256:…`.
@@ -51,7 +71,7 @@ impl<'a> Desk<'a> {
 /// `Rejected` when the source is unreadable, no executable of the architecture, or has no such platform;
 /// `NotFound` when the registry has no such image; else the registry's or AWS's refusal.
 pub async fn ensure(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Ensured, Fault> {
-    let (cloud, owner) = (desk.cloud, desk.owner);
+    let cloud = desk.aws()?;
     let ImageSpec { repository, tag, source, arch, ports, .. } = spec;
     match (source, repository) {
         (ImageSource::Registry { uri, mirror: false }, _) => {
@@ -59,7 +79,7 @@ pub async fn ensure(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Ensured, Fault>
             Ok(Ensured { effect: Effect::Adopted, id: Some(id), task: None })
         }
         (ImageSource::Executable { path, args, .. }, Some(repository)) => {
-            tracing::debug!(session = %owner.session, path, "assembling the image");
+            tracing::debug!(path, "assembling the image");
             let image = assemble::from_executable(path, args, *arch, ports).await?;
             push::push(cloud, &image, repository, tag).await
         }
