@@ -38,6 +38,8 @@ mod rough;
 mod source;
 mod spool;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod wire;
 mod zstd;

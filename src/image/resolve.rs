@@ -46,6 +46,17 @@ pub(super) async fn mirror(desk: &Desk<'_>, uri: &str, shape: Shape) -> Result<P
     choose::gather(&library, &library.root.0, shape).await
 }
 
+/// As [`mirror`], from a registry that is reached already.
+#[cfg(test)]
+pub(super) async fn from_registry(
+    registry: Arc<Registry>,
+    reference: Reference,
+    shape: Shape,
+) -> Result<Prepared, Fault> {
+    let library = Library::at(registry, reference, "the origin").await?;
+    choose::gather(&library, &library.root.0, shape).await
+}
+
 async fn get(registry: &Registry, repository: &str, target: &str) -> Result<Option<(Bytes, Descriptor)>, Fault> {
     let place = format!("/v2/{repository}/manifests/{target}");
     let accepted = document::accepted();
@@ -76,7 +87,10 @@ async fn get(registry: &Registry, repository: &str, target: &str) -> Result<Opti
 impl Library {
     async fn open(cloud: Option<&Cloud>, uri: &str) -> Result<Self, Fault> {
         let reference = Reference::parse(uri)?;
-        let registry = reach::reference(cloud, &reference).await?;
+        Self::at(reach::reference(cloud, &reference).await?, reference, uri).await
+    }
+
+    async fn at(registry: Arc<Registry>, reference: Reference, uri: &str) -> Result<Self, Fault> {
         let root = get(&registry, &reference.repository, &reference.target).await?;
         let (bytes, root) = root.ok_or_else(|| {
             let advice = "the image cannot be pulled: check its name, and that it was not removed";
