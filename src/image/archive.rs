@@ -154,6 +154,7 @@ fn index(file: &File, name: &str) -> Result<Places, Fault> {
         let place = match entry.kind {
             Kind::File => Some(Place::File { offset: entry.offset, length: entry.size }),
             Kind::HardLink => plain(&entry.link).map(Place::Link),
+            Kind::SymLink if entry.link.starts_with('/') => plain(&entry.link).map(Place::Link),
             Kind::SymLink => plain(&format!("{folder}/{}", entry.link)).map(Place::Link),
             Kind::Other => None,
         };

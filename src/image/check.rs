@@ -135,13 +135,7 @@ impl<R: Read> Read for Bounded<'_, R> {
 
 impl<R: Read> Pass for Bounded<'_, R> {
     fn pass(&mut self, length: u64) -> io::Result<u64> {
-        io::copy(&mut self.by_ref().take_up_to(length), &mut io::sink())
-    }
-}
-
-impl<R: Read> Bounded<'_, R> {
-    fn take_up_to(&mut self, length: u64) -> io::Take<&mut Self> {
-        Read::take(self, length)
+        io::copy(&mut Read::take(&mut *self, length), &mut io::sink())
     }
 }
 

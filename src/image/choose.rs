@@ -241,12 +241,13 @@ impl Gathering<'_> {
             }
         }
         for (number, layer) in manifest.layers.iter().enumerate() {
-            let remote = |content: &Content| matches!(content, Content::Remote(_));
             let content = self.shelf.blob(layer)?.ok_or_else(|| missing(self.shelf, "layer", &layer.digest))?;
-            let check = match () {
-                () if remote(&content) => Check::Nothing,
-                () if layer.is_tar() => Check::Layer { diff_id: diff_ids.get(number).cloned(), images: vec![place] },
-                () => Check::Digest,
+            let check = if matches!(content, Content::Remote(_)) {
+                Check::Nothing
+            } else if layer.is_tar() {
+                Check::Layer { diff_id: diff_ids.get(number).cloned(), images: vec![place] }
+            } else {
+                Check::Digest
             };
             self.blob(layer, content, check)?;
         }

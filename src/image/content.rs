@@ -123,11 +123,6 @@ pub(super) fn stopped(error: &tokio::task::JoinError) -> Fault {
 }
 
 impl Content {
-    /// A small document.
-    pub(super) fn memory(bytes: impl Into<Bytes>) -> Self {
-        Self::Memory(bytes.into())
-    }
-
     /// Its length in bytes, where known (a layer still to be compressed has none).
     pub(super) fn length(&self) -> Option<u64> {
         match self {
@@ -295,6 +290,6 @@ mod tests {
         let gone = Content::Path { path: folder.path().join("gone"), length: 1 };
         assert_eq!(lengths(&gone).await.unwrap_err().code, "ImageSourceUnreadable");
         assert!(open_file(folder.path()).is_err(), "a folder is no file");
-        assert_eq!(Content::memory(vec![]).document().await.unwrap().len(), 0);
+        assert_eq!(Content::Memory(Bytes::new()).document().await.unwrap().len(), 0);
     }
 }

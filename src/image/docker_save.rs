@@ -75,11 +75,9 @@ pub(super) async fn read(
         let (layers, ids) = (paths.len(), diff_ids.len());
         return Err(no_image(&archive.name(), &format!("it has {layers} layers, its configuration names {ids}")));
     }
-    let layers: Vec<Blob> = stream::iter(paths.iter().zip(diff_ids))
-        .map(|(path, diff_id)| layer(archive, path, diff_id, workspace, memory))
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let reads: Vec<_> =
+        paths.iter().zip(diff_ids).map(|(path, diff_id)| layer(archive, path, diff_id, workspace, memory)).collect();
+    let layers: Vec<Blob> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
     Ok(Some(assemble(&layers, &id, bytes, config, shape)?))
 }
 

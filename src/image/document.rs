@@ -113,6 +113,7 @@ pub(super) struct Config {
     pub(super) platform: Platform,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) config: Settings,
+    #[serde(default, deserialize_with = "lenient")]
     pub(super) rootfs: RootFs,
 }
 
@@ -133,7 +134,7 @@ pub(super) struct Settings {
 }
 
 /// What the layers unpack to.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct RootFs {
     #[serde(default, deserialize_with = "lenient")]
     pub(super) diff_ids: Vec<String>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use http::{
     HeaderMap, Method, Request,
     header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE},
@@ -39,7 +39,7 @@ impl Keys {
         let cloud = cloud.clone();
         Keys::Asked(Arc::new(move || {
             let cloud = cloud.clone();
-            Box::pin(async move { Ok(cloud.registry_login().await?.authorization) })
+            async move { Ok(cloud.registry_login().await?.authorization) }.boxed()
         }))
     }
 
@@ -175,8 +175,9 @@ async fn bearer(
 ) -> Result<String, Fault> {
     #[derive(Deserialize)]
     struct Token {
-        #[serde(alias = "access_token")]
-        token: String,
+        token: Option<String>,
+        // Some services send the one, some the other, some both.
+        access_token: Option<String>,
     }
     if endpoint.starts_with("https://") && !challenge.realm.starts_with("https://") {
         return Err(broken(operation, "Login", "the registry sends us to a token service without TLS"));
@@ -214,7 +215,8 @@ async fn bearer(
         return Err(refusal(operation, &answer));
     }
     let token: Token = serde_json::from_slice(answer.body()).map_err(|error| unusable(&error))?;
-    Ok(format!("Bearer {}", token.token))
+    let token = token.token.or(token.access_token).ok_or_else(|| unusable(&"no token in the answer"))?;
+    Ok(format!("Bearer {token}"))
 }
 
 #[cfg(test)]

@@ -159,11 +159,8 @@ impl Place<'_> {
         let mut blobs: Vec<&Blob> = prepared.blobs.iter().collect();
         blobs.sort_by_key(|blob| Reverse(blob.size));
         let at_once = if self.registry.wire.is_memory() { 1 } else { AT_ONCE };
-        stream::iter(blobs)
-            .map(|blob| self.blob(desk, blob, &checks, &sent))
-            .buffer_unordered(at_once)
-            .try_collect::<()>()
-            .await?;
+        let sends: Vec<_> = blobs.into_iter().map(|blob| self.blob(desk, blob, &checks, &sent)).collect();
+        stream::iter(sends).buffer_unordered(at_once).try_collect::<()>().await?;
         Ok(sent.into_inner())
     }
 
@@ -175,6 +172,7 @@ impl Place<'_> {
             return Ok(());
         }
         report(LayerState::Sending, 0);
+        let tell = |sent: u64| report(LayerState::Sending, sent);
         let upload = Upload {
             registry: self.registry,
             repository: self.repository,
@@ -182,7 +180,7 @@ impl Place<'_> {
             size: blob.size,
             content: &blob.content,
             verdict: checks.of(blob, false).await?,
-            sent: &|sent| report(LayerState::Sending, sent),
+            sent: &tell,
         };
         if upload.run().await? {
             sent.fetch_add(blob.size, Ordering::Relaxed);

@@ -108,7 +108,7 @@ impl Registry {
     ) -> Result<Tried<Bytes>, Fault> {
         let tried = async {
             let tried = self.attempt(method, url, headers, Outgoing::Bytes(body)).await?;
-            Ok(tried.whole().await)
+            Ok::<_, Fault>(tried.whole().await)
         };
         let late = || Tried { result: Err("no answer within a minute".to_owned()), generation: u64::MAX };
         tokio::time::timeout(PATIENCE, tried).await.unwrap_or_else(|_| Ok(late()))
@@ -212,6 +212,8 @@ impl Registry {
                     if let Some(answer) = self.settle(operation, &mut tries, tried).await? {
                         return Err(refusal(operation, &answer));
                     }
+                    // A place that it was sent to may be no good any more.
+                    (url, hops) = (self.url(place), 0);
                 }
             }
         }

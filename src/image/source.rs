@@ -82,22 +82,18 @@ async fn image_of(
     shape: Shape,
 ) -> Result<Prepared, Fault> {
     let memory = Memory::open(desk.memory.as_deref());
-    let saved = async |reference, config: Option<&str>| {
-        docker_save::read(archive, reference, config, shape, &desk.workspace, &memory).await
-    };
     if let Some(prepared) = layout::read(archive, reference, shape).await? {
         // Newer engines save an OCI layout beside the old files, with layers as they are on disk.
         if let Some(config) = uncompressed(&prepared)
-            && let Some(packed) = saved(None, Some(&config)).await?
+            && let Some(packed) =
+                docker_save::read(archive, None, Some(&config), shape, &desk.workspace, &memory).await?
         {
             return Ok(packed);
         }
         return Ok(prepared);
     }
-    match saved(reference, None).await? {
-        Some(prepared) => Ok(prepared),
-        None => Err(no_image(&archive.name(), "it has neither index.json nor manifest.json")),
-    }
+    let saved = docker_save::read(archive, reference, None, shape, &desk.workspace, &memory).await?;
+    saved.ok_or_else(|| no_image(&archive.name(), "it has neither index.json nor manifest.json"))
 }
 
 /// The configuration of a single image that has layers which are not compressed.

@@ -4,7 +4,7 @@
 //! Guarantees: the last bytes are held back until the check has passed, so that a blob that must not be stored is not;
 //! after a break the registry is looked at again, and the upload begun anew. Never goes on with a half-sent upload.
 
-use std::{future::Future, io, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use futures::{

@@ -16,7 +16,7 @@ use crate::{
 fn check(bytes: &[u8], diff_id: Option<String>, room: u64) -> Result<u64, Fault> {
     let rooms = vec![Room::of_bytes(room)];
     let expected = Expected { digest: digest(bytes), diff_id, tar: true, rooms };
-    check::layer(&Content::memory(bytes.to_vec()), &expected, &Arc::new(AtomicBool::new(false)))
+    check::layer(&Content::Memory(bytes.to_vec().into()), &expected, &Arc::new(AtomicBool::new(false)))
 }
 
 fn refusal(bytes: &[u8], diff_id: Option<String>, room: u64) -> Fault {
@@ -83,7 +83,7 @@ fn a_bomb_is_given_up_as_soon_as_it_is_too_large() {
     let room = Room::of_bytes(1 << 20);
     let expected = Expected { digest: digest(&layer), diff_id: None, tar: true, rooms: vec![room] };
     let twice = [(); 2].map(|()| {
-        check::layer(&Content::memory(layer.clone()), &expected, &Arc::new(AtomicBool::new(false)))
+        check::layer(&Content::Memory(layer.clone().into()), &expected, &Arc::new(AtomicBool::new(false)))
             .map_err(|it| it.code)
     });
     assert!(twice[0].is_ok());
@@ -119,7 +119,7 @@ fn cut_damaged_and_mistaken_layers_are_told_apart() {
         Expected { digest: digest(b"other"), diff_id: None, tar: true, rooms: vec![Room::of_bytes(1 << 20)] };
     let stop = Arc::new(AtomicBool::new(false));
     for content in [packed, cut] {
-        let fault = check::layer(&Content::memory(content), &expected, &stop).unwrap_err();
+        let fault = check::layer(&Content::Memory(content.into()), &expected, &stop).unwrap_err();
         assert_eq!(fault.code, "LayerDigest", "the digest is the truer word");
     }
 }

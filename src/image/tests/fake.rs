@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use http::{Method, Request, Response};
 
 use crate::image::{
@@ -15,7 +15,10 @@ use crate::image::{
     registry::Registry,
     wire::Wire,
 };
-use crate::transport::{Transport, TransportError};
+use crate::{
+    domain::model::Fault,
+    transport::{Transport, TransportError},
+};
 
 /// What happens to a request instead of its answer.
 #[derive(Clone, Debug)]
@@ -64,7 +67,7 @@ impl Fake {
         let next = Arc::new(next);
         let keys = Keys::Asked(Arc::new(move || {
             let header = next();
-            Box::pin(async move { Ok(header) })
+            async move { Ok::<_, Fault>(header) }.boxed()
         }));
         Registry::new(Wire::Memory(Arc::new(self.clone())), "http://registry.invalid".into(), Login::new(keys))
     }

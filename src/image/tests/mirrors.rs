@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::model::{Arch, Fault},
-    image::{Prepared, Pushed, choose::Shape, push::Place, reference::Reference, resolve, source},
+    image::{Prepared, Pushed, choose::Shape, content::Content, push::Place, reference::Reference, resolve, source},
 };
 
 /// A registry with an image of many platforms.
@@ -65,9 +65,10 @@ async fn a_download_that_breaks_is_begun_anew_and_a_wrong_one_is_refused() {
     from.state().acts.insert(next + 1, Act::Say(503, vec![], ""));
     push(&image, &Fake::default()).await.unwrap();
 
-    let layer = image.blobs.iter().find(|blob| blob.size > 100).unwrap().digest.clone();
+    let layer = image.blobs.iter().find(|blob| matches!(blob.content, Content::Remote(_))).unwrap().digest.clone();
     let mut wrong = from.state().blobs[&layer].to_vec();
-    wrong[50] ^= 1;
+    let middle = wrong.len() / 2;
+    wrong[middle] ^= 1;
     from.state().blobs.insert(layer.clone(), wrong.into());
     let to = Fake::default();
     let fault = push(&copied(&from, SHAPE).await.unwrap(), &to).await.unwrap_err();

@@ -152,7 +152,7 @@ async fn a_registry_that_stays_broken_is_given_up_in_its_own_words() {
 async fn a_login_that_runs_out_in_the_middle_is_renewed_once_for_a_request() {
     let room = Room::new();
     let image = prepared(&room, &image(), SHAPE).await;
-    for number in 0..12 {
+    for number in 0..11 {
         let fake = Fake::default();
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = asked.clone();
