@@ -3,7 +3,7 @@
 //! Layers are compressed (see [`super::pack`]) and a manifest is made for them: the same archive gives the same digest.
 //! The configuration stays byte for byte, so that the image's id stays what Docker shows.
 
-use std::{io::Read, path::Path};
+use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
@@ -105,7 +105,7 @@ async fn layer(archive: &Archive, path: &str, diff_id: &str, workspace: &Path, m
 
 fn is_packed(slice: &Slice) -> std::io::Result<bool> {
     let mut magic = [0; 4];
-    let read = super::content::fill(&mut slice.reader() as &mut dyn Read, &mut magic)?;
+    let read = super::content::fill(&mut slice.reader(), &mut magic)?;
     Ok(magic[..read].starts_with(&[0x1F, 0x8B]) || zstd::begins(&magic[..read]))
 }
 

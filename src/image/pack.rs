@@ -4,7 +4,7 @@
 //! registry has not got them. Must never give bytes that are not what was promised.
 
 use std::{
-    io::{self, BufWriter, Read, Write},
+    io::{self, BufWriter, Write},
     path::PathBuf,
 };
 
@@ -98,7 +98,7 @@ fn compress(layer: &Slice, name: &str, diff_id: &str, workspace: &std::path::Pat
     let mut to = gzip(spool::Hashing::new(BufWriter::with_capacity(CHUNK, file)), LEVEL);
     let (mut from, mut hash, mut buffer) = (layer.reader(), Sha256::new(), vec![0; CHUNK]);
     loop {
-        let read = fill(&mut from as &mut dyn Read, &mut buffer).map_err(|error| unreadable(name, &error))?;
+        let read = fill(&mut from, &mut buffer).map_err(|error| unreadable(name, &error))?;
         if read == 0 {
             break;
         }
@@ -121,6 +121,8 @@ fn compress(layer: &Slice, name: &str, diff_id: &str, workspace: &std::path::Pat
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     fn digest(bytes: &[u8]) -> String {

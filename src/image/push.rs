@@ -103,7 +103,8 @@ impl Place<'_> {
 
     /// Into a repository of our own, or by hand: `tag` goes on the root.
     pub(super) async fn push(&self, desk: &Desk<'_>, prepared: &Prepared, tag: &str) -> Result<Pushed, Fault> {
-        let tags = vec![tag.to_owned()];
+        let tags: Vec<String> =
+            Some(tag).filter(|tag| !tag.starts_with("sha256:")).map(ToOwned::to_owned).into_iter().collect();
         if self.is_there(prepared.digest(), tag).await? {
             return Ok(self.pushed(prepared, Effect::AlreadyThere, 0, tags));
         }
