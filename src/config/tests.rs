@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    model::{ImageSource, Money, Span, Stage},
+    model::{ImageConfig, ImageSource, Money, Span, Stage},
     policy::{RunMode, ShutdownPolicy},
 };
 
@@ -174,7 +174,10 @@ fn the_shipped_files_are_sound() {
     let settings = load(&Request { files: vec![shipped("demo.toml")], set, ..Request::default() }).unwrap();
     let policy = &settings.sessions["admission"];
     let args = vec!["a".to_owned(), "5000".to_owned()];
-    assert_eq!(policy.image.source, ImageSource::Executable { path: "/opt/serve it".into(), args });
+    assert_eq!(
+        policy.image.source,
+        ImageSource::Executable { path: "/opt/serve it".into(), args, config: ImageConfig::default() }
+    );
     assert_eq!(policy.end.on_shutdown, ShutdownPolicy::Teardown);
     assert_eq!(policy.limits.idle_timeout, Some(Span::from_secs(20)));
 }
