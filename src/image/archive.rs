@@ -50,7 +50,11 @@ pub(super) enum Archive {
 
 /// Names in a tar, and what they are.
 #[derive(Debug)]
-pub(super) struct Places(BTreeMap<String, Place>);
+pub(super) struct Places {
+    by_name: BTreeMap<String, Place>,
+    /// Whether the end mark is there; without it the archive may be cut between two entries.
+    whole: bool,
+}
 
 /// A file that is passed over by seeking.
 struct Seeking {
@@ -162,7 +166,7 @@ fn index(file: &File, name: &str) -> Result<Places, Fault> {
             places.insert(path, place);
         }
     }
-    Ok(Places(places))
+    Ok(Places { by_name: places, whole: walk.has_end_mark() })
 }
 
 /// A path inside the archive without `.` and `..`; none where it leads out of it.
@@ -183,7 +187,8 @@ impl Archive {
     pub(super) fn name(&self) -> String {
         match self {
             Archive::Folder(path) => path.display().to_string(),
-            Archive::Tar { name, .. } => name.to_string(),
+            Archive::Tar { name, places, .. } if places.whole => name.to_string(),
+            Archive::Tar { name, .. } => format!("{name} (which may be cut: it has no end mark)"),
         }
     }
 
@@ -212,7 +217,7 @@ impl Archive {
         let Archive::Tar { name, file, places } = self else { return None };
         let mut path = plain(path)?;
         for _ in 0..LINKS {
-            match places.0.get(&path)? {
+            match places.by_name.get(&path)? {
                 Place::File { offset, length } => {
                     let name = format!("{path} in {name}").into();
                     return Some(Slice::new(file.clone(), name, *offset, *length));

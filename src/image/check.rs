@@ -41,7 +41,7 @@ impl Room {
     }
 
     /// Whether so much more fits.
-    pub(super) fn take(&self, bytes: u64) -> bool {
+    fn take(&self, bytes: u64) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         before.saturating_add(bytes) <= self.limit
     }
@@ -57,6 +57,13 @@ pub(super) struct Expected {
     pub(super) tar: bool,
     /// The images it is part of.
     pub(super) rooms: Vec<Arc<Room>>,
+}
+
+impl Expected {
+    /// Whether so much more fits into every image that the layer is part of. All of them are told.
+    pub(super) fn take(&self, bytes: u64) -> bool {
+        self.rooms.iter().filter(|room| !room.take(bytes)).count() == 0
+    }
 }
 
 fn wrong(code: &str, message: String, advice: &str) -> Fault {
@@ -116,8 +123,7 @@ struct Bounded<'a, R> {
 impl<R: Read> Bounded<'_, R> {
     fn take(&mut self, bytes: u64) -> io::Result<()> {
         self.unpacked = self.unpacked.saturating_add(bytes);
-        // All rooms are told, so that none is forgotten when one is full.
-        if self.expected.rooms.iter().fold(true, |fits, room| room.take(bytes) && fits) {
+        if self.expected.take(bytes) {
             return Ok(());
         }
         self.full = true;

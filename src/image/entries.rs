@@ -82,11 +82,18 @@ pub(super) struct Walk<R> {
     /// Data and padding of the present entry that are still to be passed.
     pending: (u64, u64),
     current: String,
+    /// Whether the end mark was seen.
+    marked: bool,
 }
 
 impl<R: Pass> Walk<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, at: 0, pending: (0, 0), current: String::new() }
+        Self { reader, at: 0, pending: (0, 0), current: String::new(), marked: false }
+    }
+
+    /// Whether it ended with the mark that tar writes at the end.
+    pub(super) fn has_end_mark(&self) -> bool {
+        self.marked
     }
 
     /// The stream itself.
@@ -158,6 +165,7 @@ impl<R: Pass> Walk<R> {
         let read = fill(&mut self.reader, &mut block).map_err(Broken::Io)?;
         self.at += read as u64;
         if read == 0 || (read == 512 && block.iter().all(|byte| *byte == 0)) {
+            self.marked = read > 0;
             return Ok(None);
         }
         if read < 512 {

@@ -70,7 +70,7 @@ mod tests {
             (digest("b"), vec!["docker.io/library/web:v2".to_owned(), "h.example:5000/x/web:v3".to_owned()]),
             (digest("c"), vec![]),
         ];
-        let of = |asked| choose("it", Some(asked), &images);
+        let of = |asked: &str| choose("it", Some(asked), &images);
         for (asked, place) in [
             ("web", 0),
             ("latest", 0),
