@@ -9,3 +9,4 @@ mod mirrors;
 mod mutations;
 mod pushes;
 pub(super) mod sample;
+mod streams;
