@@ -15,6 +15,7 @@ mod ecr;
 mod ecs;
 pub mod fault;
 mod iam;
+mod image_tags;
 mod logs;
 mod metrics;
 mod pace;
@@ -26,6 +27,7 @@ use std::sync::{Arc, OnceLock};
 pub use calls::{CallOutcome, CallReport};
 pub use connect::{CloudConfig, OnCall};
 pub use ecr::RegistryLogin;
+pub use image_tags::TaggedImage;
 pub use metrics::Datum;
 pub use tagged::Tagged;
 

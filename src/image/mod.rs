@@ -1,18 +1,54 @@
 //! Where a session's image comes from, always pinned by digest in the end.
 //!
-//! Either it is in a registry already (its tag is resolved, its platform checked), or it is assembled from
-//! a local executable and pushed. Assembling twice gives the same bytes, so a second run pushes nothing.
-//! Must never run the executable, and never keep or show a registry's password.
+//! ```text
+//! executable ─► executable ─┐
+//! archive, engine ─► archive ─► layout, docker_save ─┼─► choose ─► Prepared ─► push ─► upload ─► registry ─► wire
+//! another registry ─► resolve ─┘                                   check ──┘  marks
+//! ```
+//!
+//! Everything is streamed (memory is flat), checked before it is stored, retried by class, and told to the [`Report`].
+//! The same input gives the same bytes, so a second run pushes nothing. Must never run what it pushes, never send a byte
+//! of an image for another platform, and never keep or show a registry's password.
 
-mod assemble;
+mod archive;
+mod check;
+mod choose;
+mod content;
+mod desk;
+mod docker_save;
+mod document;
 mod elf;
+mod entries;
+mod executable;
+mod layout;
+mod login;
+mod marks;
+mod memory;
+mod names;
+mod pack;
+mod prepared;
 mod push;
+mod reach;
 mod reference;
 mod registry;
 mod report;
 mod resolve;
+mod retry;
+mod rough;
+mod source;
+mod spool;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod wire;
+mod zstd;
 
+pub use desk::{Desk, Target};
+pub use prepared::Prepared;
 pub use report::Report;
+pub use rough::read_bytes;
+pub use summary::{ConfigSummary, ImageSummary, LayerSummary, ManifestSummary};
 
 use crate::{
     cloud::{Cloud, Ensured, Owner},
@@ -24,25 +60,47 @@ fn refused(class: FaultClass, code: &str, message: impl Into<String>, advice: &s
     crate::cloud::fault::own(class, "image:Ensure", code, message, Some(advice))
 }
 
-/// What supplying an image works with.
-#[derive(Debug)]
-pub struct Desk<'a> {
-    /// AWS, the sandbox, or an emulator.
-    pub cloud: &'a Cloud,
-    /// Whose image it is.
-    pub owner: Owner<'a>,
-    /// Where files may be spooled; emptied by whoever gave it.
-    pub workspace: std::path::PathBuf,
-    /// Told how far it has come.
-    pub report: Report,
+/// What a push did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// `HOST/REPOSITORY@sha256:…`.
+    pub uri: String,
+    /// `Created`; `AlreadyThere` when nothing had to be sent; `Adopted` when it was there before and is not ours.
+    pub effect: Effect,
+    /// Bytes of blobs that were sent.
+    pub sent: u64,
+    /// The tags that are on the root by this push (or were by an earlier one of ours).
+    pub tags: Vec<String>,
 }
 
-impl<'a> Desk<'a> {
-    /// A desk that tells nobody, with the system's folder for temporary files.
-    #[must_use]
-    pub fn silent(cloud: &'a Cloud, owner: Owner<'a>) -> Self {
-        Self { cloud, owner, workspace: std::env::temp_dir(), report: Report::default() }
-    }
+/// Reads the source, and has it ready to be pushed: every source but an image that is used where it stands.
+///
+/// # Errors
+/// `Rejected` when the source is unreadable or has not the task's platform; else the engine's or registry's refusal.
+pub async fn prepare(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Prepared, Fault> {
+    source::prepare(desk, spec).await
+}
+
+/// Reads an archive: an OCI layout (folder, tar, gzipped tar) or what `docker save` wrote. `reference` says which image
+/// of several; `spec` gives the platform and what its layers may unpack to.
+///
+/// # Errors
+/// `Rejected` when it is unreadable, cut, no image, or has not the platform.
+pub async fn read_archive(
+    desk: &Desk<'_>,
+    path: &std::path::Path,
+    reference: Option<&str>,
+    spec: &ImageSpec,
+) -> Result<Prepared, Fault> {
+    source::read(desk, path, reference, choose::Shape::of(spec)).await
+}
+
+/// Pushes what is missing. A layer is checked while it is sent; nothing of it is stored unless it passes.
+///
+/// # Errors
+/// The registry's refusal; `Rejected` when a layer is not what it must be.
+pub async fn push(desk: &Desk<'_>, to: &Target, prepared: &Prepared) -> Result<Pushed, Fault> {
+    push::push(desk, to, prepared).await
 }
 
 /// Makes the image, or finds it; its id is `HOST/REPOSITORY@sha256:…`.
@@ -51,31 +109,15 @@ impl<'a> Desk<'a> {
 /// `Rejected` when the source is unreadable, no executable of the architecture, or has no such platform;
 /// `NotFound` when the registry has no such image; else the registry's or AWS's refusal.
 pub async fn ensure(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Ensured, Fault> {
-    let (cloud, owner) = (desk.cloud, desk.owner);
-    let ImageSpec { repository, tag, source, arch, ports, .. } = spec;
-    match (source, repository) {
-        (ImageSource::Registry { uri, mirror: false }, _) => {
-            let id = resolve::pin(cloud, uri, *arch).await?;
-            Ok(Ensured { effect: Effect::Adopted, id: Some(id), task: None })
-        }
-        (ImageSource::Executable { path, args, .. }, Some(repository)) => {
-            tracing::debug!(session = %owner.session, path, "assembling the image");
-            let image = assemble::from_executable(path, args, *arch, ports).await?;
-            push::push(cloud, &image, repository, tag).await
-        }
-        (source, None) => Err(refused(
-            FaultClass::Rejected,
-            "NoRepository",
-            format!("{} needs a repository to be pushed into", source.describe()),
-            "name one in the policy",
-        )),
-        (source, Some(_)) => Err(refused(
-            FaultClass::Rejected,
-            "ImageSource",
-            format!("{} cannot be supplied yet", source.describe()),
-            "use another source",
-        )),
+    if let ImageSource::Registry { uri, mirror: false } = &spec.source {
+        let id = resolve::pin(desk.aws()?, uri, spec.arch).await?;
+        return Ok(Ensured { effect: Effect::Adopted, id: Some(id), task: None });
     }
+    let to = Target::of(spec)?;
+    let prepared = prepare(desk, spec).await?;
+    let pushed = push(desk, &to, &prepared).await?;
+    // The scan's gate stands here: nothing is run before it is passed.
+    Ok(Ensured { effect: pushed.effect, id: Some(pushed.uri), task: None })
 }
 
 /// One fresh read of a pushed image.

@@ -1,5 +1,8 @@
 //! Image references: `HOST/REPOSITORY:TAG` and `HOST/REPOSITORY@sha256:…`, as registries and people write them.
 
+use super::refused;
+use crate::domain::model::{Fault, FaultClass};
+
 /// Where an image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reference {
@@ -35,6 +38,21 @@ impl Reference {
             && (digest.is_some() || !target.contains([':', '/']))
             && !repository.contains([' ', ':', '@']);
         fine.then(|| Self { host: host.to_owned(), repository, target })
+    }
+
+    /// As [`Reference::read`], with words for what is wrong.
+    ///
+    /// # Errors
+    /// `Rejected` when it is no reference.
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+        Self::read(text).ok_or_else(|| {
+            refused(
+                FaultClass::Rejected,
+                "ImageReference",
+                format!("\"{text}\" is no image reference"),
+                "write HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:…",
+            )
+        })
     }
 
     /// Whether it is pinned already.

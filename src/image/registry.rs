@@ -1,66 +1,73 @@
-//! The registry's own protocol (OCI distribution 1.1) over TCP or in memory, with its two ways to log in.
-//!
-//! Every answer is read whole; what is pulled is a manifest or a configuration, never a layer.
+//! The registry's own protocol (OCI distribution 1.1): requests that are logged in, retried by class, and never show a
+//! login to another host. Layers stream; everything else is small and read whole.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE},
+    Method, Request, Response, StatusCode, Uri,
+    header::{AUTHORIZATION, LOCATION},
 };
-use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::mpsc;
 
+use super::{
+    content::Chunks,
+    login::Login,
+    retry::{Tries, asked_to_wait, may_pass},
+    wire::{Incoming, Outgoing, PATIENCE, Wire},
+};
 use crate::{
-    cloud::{Cloud, fault},
+    cloud::fault,
     domain::model::{Fault, FaultClass},
-    transport::Transport,
 };
 
-/// Longest time of one request, plus the time to send a body at 1 MiB/s.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Tries of a request that got no answer or a 5xx.
-const TRIES: u32 = 4;
-
-/// How bytes get there.
-#[derive(Clone, Debug)]
-enum Wire {
-    Memory(Arc<dyn Transport>),
-    Tcp(reqwest::Client),
-}
+/// Redirects followed for one download.
+const HOPS: u32 = 4;
 
 /// One registry.
 #[derive(Debug)]
 pub(super) struct Registry {
-    wire: Wire,
+    pub(super) wire: Wire,
+    /// `https://HOST`, without a slash at the end.
     endpoint: String,
-    /// The `Authorization` header, once known.
-    authorization: Mutex<Option<String>>,
+    login: Login,
 }
 
-fn broken(operation: &str, code: &str, message: impl std::fmt::Display) -> Fault {
+/// A blob at a registry, to be copied from there.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    pub(super) registry: Arc<Registry>,
+    pub(super) repository: String,
+    pub(super) digest: String,
+    pub(super) size: u64,
+}
+
+/// One try: what came of it, and which login was used.
+pub(super) struct Tried<T> {
+    pub(super) result: Result<Response<T>, String>,
+    generation: u64,
+}
+
+pub(super) fn broken(operation: &str, code: &str, message: impl std::fmt::Display) -> Fault {
     fault::own(FaultClass::Transient, operation, code, message.to_string(), None)
 }
 
+/// Whether two URLs have the same scheme, host and port.
+fn same_origin(one: &str, other: &str) -> bool {
+    let origin = |text: &str| {
+        let uri: Uri = text.parse().ok()?;
+        Some((uri.scheme_str()?.to_owned(), uri.authority()?.as_str().to_ascii_lowercase()))
+    };
+    matches!((origin(one), origin(other)), (Some(one), Some(other)) if one == other)
+}
+
 impl Registry {
-    /// `authorization` is the header to send from the start, if any.
-    pub(super) fn new(cloud: &Cloud, endpoint: String, authorization: Option<String>) -> Result<Self, Fault> {
-        let wire = match cloud.registry_transport() {
-            Some(transport) => Wire::Memory(transport),
-            None => {
-                // reqwest is built without a provider of its own; a second installation is refused and fine.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-                let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build();
-                Wire::Tcp(client.map_err(|error| broken("registry:Connect", "Connection", error))?)
-            }
-        };
-        Ok(Self { wire, endpoint, authorization: Mutex::new(authorization) })
+    pub(super) fn new(wire: Wire, endpoint: String, login: Login) -> Self {
+        Self { wire, endpoint: endpoint.trim_end_matches('/').to_owned(), login }
     }
 
     /// The absolute URL of a path (or of a `Location`, which may be absolute already).
-    fn url(&self, place: &str) -> String {
+    pub(super) fn url(&self, place: &str) -> String {
         if place.starts_with("http://") || place.starts_with("https://") {
             place.to_owned()
         } else {
@@ -68,27 +75,96 @@ impl Registry {
         }
     }
 
-    async fn once(&self, request: Request<Bytes>) -> Result<Response<Bytes>, String> {
-        let patience = PATIENCE + Duration::from_millis(request.body().len() as u64 / 1024);
-        let sent = async {
-            match &self.wire {
-                Wire::Memory(transport) => transport.send(request).await.map_err(|error| error.to_string()),
-                Wire::Tcp(client) => {
-                    let request = reqwest::Request::try_from(request).map_err(|error| error.to_string())?;
-                    let answer = client.execute(request).await.map_err(|error| chain(&error))?;
-                    let mut whole = Response::builder().status(answer.status());
-                    if let Some(headers) = whole.headers_mut() {
-                        headers.extend(answer.headers().clone());
-                    }
-                    let body = answer.bytes().await.map_err(|error| chain(&error))?;
-                    whole.body(body).map_err(|error| error.to_string())
-                }
-            }
-        };
-        tokio::time::timeout(patience, sent).await.unwrap_or_else(|_| Err("no answer within the time-out".to_owned()))
+    /// One try; the answer's body is still to be read.
+    pub(super) async fn attempt(
+        &self,
+        method: &Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Outgoing,
+    ) -> Result<Tried<Incoming>, Fault> {
+        let (login, generation) = self.login.header().await?;
+        let mut request = Request::builder().method(method.clone()).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        // Never to another host: an upload's Location may be a store with its own signed URL.
+        if let Some(login) = login.filter(|_| same_origin(url, &self.endpoint)) {
+            request = request.header(AUTHORIZATION, login);
+        }
+        let request = request.body(body).map_err(|error| {
+            fault::own(FaultClass::Rejected, "registry:Request", "Construction", error.to_string(), None)
+        })?;
+        Ok(Tried { result: self.wire.send(request).await, generation })
     }
 
-    /// Sends it, logged in where asked for; tries again what may pass.
+    /// One try with a small body and a small answer, within a minute.
+    async fn small(
+        &self,
+        method: &Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Tried<Bytes>, Fault> {
+        let tried = async {
+            let tried = self.attempt(method, url, headers, Outgoing::Bytes(body)).await?;
+            Ok::<_, Fault>(tried.whole().await)
+        };
+        let late = || Tried { result: Err("no answer within a minute".to_owned()), generation: u64::MAX };
+        tokio::time::timeout(PATIENCE, tried).await.unwrap_or_else(|_| Ok(late()))
+    }
+
+    /// The answer, unless it is worth another try: then none, after the wait or the new login that it takes.
+    ///
+    /// # Errors
+    /// The registry's refusal, when all tries are used up.
+    pub(super) async fn settle(
+        &self,
+        operation: &str,
+        tries: &mut Tries,
+        tried: Tried<Bytes>,
+    ) -> Result<Option<Response<Bytes>>, Fault> {
+        let answer = match tried.result {
+            Err(error) => {
+                return self.wait(tries, None, || broken(operation, "Connection", error)).await;
+            }
+            Ok(answer) => answer,
+        };
+        if login_is_needed(&answer) {
+            if tries.logged_in
+                || !self.login.renew(&self.wire, &self.endpoint, operation, answer.headers(), tried.generation).await?
+            {
+                return Err(refusal(operation, &answer));
+            }
+            tries.logged_in = true;
+            return Ok(None);
+        }
+        if may_pass(&answer) {
+            return self.wait(tries, asked_to_wait(&answer), || refusal(operation, &answer)).await;
+        }
+        Ok(Some(answer))
+    }
+
+    /// Waits for the next try, or gives up with `last`.
+    pub(super) async fn wait<T>(
+        &self,
+        tries: &mut Tries,
+        asked: Option<Duration>,
+        last: impl FnOnce() -> Fault,
+    ) -> Result<Option<T>, Fault> {
+        match tries.again(asked) {
+            Some(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(None)
+            }
+            None => Err(last()),
+        }
+    }
+
+    /// Sends a small request until it is answered for good.
+    ///
+    /// # Errors
+    /// No answer, 5xx or 429 after all tries; 401 after a new login. Every other status is an answer.
     pub(super) async fn send(
         &self,
         operation: &str,
@@ -98,83 +174,99 @@ impl Registry {
         body: Bytes,
     ) -> Result<Response<Bytes>, Fault> {
         let url = self.url(place);
-        let mut tries = 0;
-        let mut asked = false;
+        let mut tries = Tries::default();
         loop {
-            tries += 1;
-            let mut request = Request::builder().method(method.clone()).uri(&url);
-            for (name, value) in headers {
-                request = request.header(*name, *value);
+            let tried = self.small(&method, &url, headers, body.clone()).await?;
+            if let Some(answer) = self.settle(operation, &mut tries, tried).await? {
+                return Ok(answer);
             }
-            // Never to another host: an upload's Location may be a store with its own signed URL.
-            let own = url.starts_with(&self.endpoint);
-            if let Some(authorization) = self.authorization.lock().await.as_ref().filter(|_| own) {
-                request = request.header(AUTHORIZATION, authorization);
-            }
-            let request = request.body(body.clone()).map_err(|error| {
-                fault::own(FaultClass::Rejected, operation, "Construction", error.to_string(), None)
-            })?;
-            match self.once(request).await {
-                Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED && !asked => {
-                    asked = true;
-                    let Some(bearer) = self.bearer(operation, answer.headers()).await? else {
-                        return Err(refusal(operation, &answer));
-                    };
-                    *self.authorization.lock().await = Some(bearer);
+        }
+    }
+
+    /// Drops an upload that will not be finished; whether the registry heard it does not matter.
+    pub(super) async fn forget(&self, place: &str) {
+        let asked = self.attempt(&Method::DELETE, place, &[], Outgoing::Bytes(Bytes::new()));
+        drop(tokio::time::timeout(Duration::from_secs(5), asked).await);
+    }
+
+    /// Opens a download, over redirects.
+    async fn get(&self, operation: &str, place: &str) -> Result<Incoming, Fault> {
+        let mut url = self.url(place);
+        let (mut tries, mut hops) = (Tries::default(), 0);
+        loop {
+            let asked = self.attempt(&Method::GET, &url, &[], Outgoing::Bytes(Bytes::new()));
+            let tried = match tokio::time::timeout(PATIENCE, asked).await {
+                Ok(tried) => tried?,
+                Err(_) => Tried { result: Err("no answer within a minute".to_owned()), generation: u64::MAX },
+            };
+            match tried.result {
+                Ok(answer) if answer.status() == StatusCode::OK => return Ok(answer.into_body()),
+                Ok(answer) if answer.status().is_redirection() && hops < HOPS => {
+                    hops += 1;
+                    let next =
+                        header(&answer, "location").ok_or_else(|| broken(operation, "Redirect", "it leads nowhere"))?;
+                    url = self.url(next);
                 }
-                Ok(answer) if answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS => {
-                    if tries >= TRIES {
+                other => {
+                    let tried = Tried { result: other, generation: tried.generation }.whole().await;
+                    if let Some(answer) = self.settle(operation, &mut tries, tried).await? {
                         return Err(refusal(operation, &answer));
                     }
-                    tokio::time::sleep(Duration::from_millis(250 << tries)).await;
+                    // A place that it was sent to may be no good any more.
+                    (url, hops) = (self.url(place), 0);
                 }
-                Ok(answer) => return Ok(answer),
-                Err(error) if tries >= TRIES => return Err(broken(operation, "Connection", error)),
-                Err(_) => tokio::time::sleep(Duration::from_millis(250 << tries)).await,
             }
         }
     }
+}
 
-    /// Gets an anonymous token where the registry offers one (`WWW-Authenticate: Bearer realm=…`).
-    async fn bearer(&self, operation: &str, headers: &HeaderMap) -> Result<Option<String>, Fault> {
-        #[derive(Deserialize)]
-        struct Token {
-            #[serde(alias = "access_token")]
-            token: String,
-        }
-        let challenge = headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let Some(parts) = challenge.strip_prefix("Bearer ") else { return Ok(None) };
-        let Some(realm) = member(parts, "realm") else { return Ok(None) };
-        let query: Vec<(&str, &str)> =
-            ["service", "scope"].into_iter().filter_map(|name| Some((name, member(parts, name)?))).collect();
-        let query = serde_urlencoded::to_string(query).map_err(|error| broken(operation, "Login", error))?;
-        let separator = if realm.contains('?') { '&' } else { '?' };
-        let request = Request::get(format!("{realm}{separator}{query}")).body(Bytes::new());
-        let request = request.map_err(|error| broken(operation, "Login", error))?;
-        let answer = self.once(request).await.map_err(|error| broken(operation, "Connection", error))?;
-        if !answer.status().is_success() {
-            return Err(refusal(operation, &answer));
-        }
-        let token: Token = serde_json::from_slice(answer.body()).map_err(|error| broken(operation, "Login", error))?;
-        Ok(Some(format!("Bearer {}", token.token)))
+impl Tried<Incoming> {
+    /// With the answer's whole body.
+    pub(super) async fn whole(self) -> Tried<Bytes> {
+        let result = match self.result {
+            Ok(answer) => {
+                let (parts, body) = answer.into_parts();
+                body.whole().await.map(|body| Response::from_parts(parts, body))
+            }
+            Err(error) => Err(error),
+        };
+        Tried { result, generation: self.generation }
     }
 }
 
-/// An error with its causes: reqwest's own text leaves them out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+impl Remote {
+    /// How people call it.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}@{}", self.registry.endpoint, self.repository, self.digest)
     }
-    text
+
+    /// Streams it. A break in the middle is a `Transient` fault: begin anew.
+    pub(super) async fn open(&self) -> Result<Chunks, Fault> {
+        let operation = "registry:GetBlob";
+        let place = format!("/v2/{}/blobs/{}", self.repository, self.digest);
+        let mut body = self.registry.get(operation, &place).await?;
+        let (tx, rx) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                let next = match body.next().await {
+                    Ok(None) => return,
+                    Ok(Some(chunk)) => Ok(chunk),
+                    Err(error) => Err(broken(operation, "Connection", error)),
+                };
+                let last = next.is_err();
+                if tx.send(next).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(Chunks::new(rx))
+    }
 }
 
-/// `name="value"` of a challenge.
-fn member<'a>(parts: &'a str, name: &str) -> Option<&'a str> {
-    let start = parts.find(&format!("{name}=\""))? + name.len() + 2;
-    parts[start..].split('"').next()
+/// A 401; or ECR's 403 for a token that has run out.
+fn login_is_needed(answer: &Response<Bytes>) -> bool {
+    let expired = || String::from_utf8_lossy(answer.body()).contains("authorization token has expired");
+    answer.status() == StatusCode::UNAUTHORIZED || (answer.status() == StatusCode::FORBIDDEN && expired())
 }
 
 /// A refusal in the registry's words: `{"errors":[{"code":…,"message":…}]}`.
@@ -194,7 +286,11 @@ pub(super) fn refusal(operation: &str, answer: &Response<Bytes>) -> Fault {
         fault.class = FaultClass::NotFound;
     }
     if matches!(fault.class, FaultClass::NotFound | FaultClass::Denied) {
-        let advice = "the image cannot be pulled: check its name and tag, and that these credentials may read it";
+        let advice = if operation.starts_with("registry:Get") {
+            "the image cannot be pulled: check its name and tag, and that these credentials may read it"
+        } else {
+            "check the repository's name, and that these credentials may push to it"
+        };
         fault.advice = Some(advice.to_owned());
     }
     fault
@@ -206,7 +302,7 @@ pub(super) fn location(answer: &Response<Bytes>) -> Option<&str> {
 }
 
 /// A header as text.
-pub(super) fn header<'a>(answer: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a, T>(answer: &'a Response<T>, name: &str) -> Option<&'a str> {
     answer.headers().get(name)?.to_str().ok()
 }
 
@@ -215,19 +311,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_is_taken_apart() {
-        let parts = r#"realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull""#;
-        assert_eq!(member(parts, "realm"), Some("https://auth.example/token"));
-        assert_eq!(member(parts, "scope"), Some("repository:a/b:pull"));
-        assert_eq!(member(parts, "nothing"), None);
-    }
-
-    #[test]
     fn a_refusal_keeps_the_registrys_code_and_words() {
         let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository not known"}]}"#;
         let answer = Response::builder().status(404).body(Bytes::from(body)).unwrap();
         let fault = refusal("registry:GetManifest", &answer);
         assert_eq!((fault.class, fault.code.as_str()), (FaultClass::NotFound, "NAME_UNKNOWN"));
         assert!(fault.advice.is_some());
+    }
+
+    #[test]
+    fn another_port_or_scheme_is_another_host() {
+        assert!(same_origin("http://h.example:50/v2/x?a=b", "http://H.example:50"));
+        assert!(!same_origin("http://h.example:5000/v2/", "http://h.example:50"));
+        assert!(!same_origin("https://h.example/", "http://h.example/"));
+        assert!(!same_origin("http://h.example.evil/", "http://h.example"));
     }
 }

@@ -1,121 +1,124 @@
-//! From a tag to a digest, with a check that the image has the task's platform.
+//! Images that are at a registry already: from a tag to a digest, with a check of the platform; and what a copy needs.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Method;
-use serde_json::Value;
+use futures::{FutureExt, future::BoxFuture};
+use http::{Method, StatusCode};
 
 use super::{
-    assemble::digest,
+    Desk,
+    choose::{self, Shape, Shelf},
+    content::Content,
+    document::{self, Descriptor, digest},
+    prepared::Prepared,
+    reach,
     reference::Reference,
     refused,
-    registry::{Registry, header, refusal},
+    registry::{Registry, Remote, header, refusal},
 };
 use crate::{
     cloud::Cloud,
     domain::model::{Arch, Fault, FaultClass},
 };
 
-/// Every kind of manifest, single and many-platform, Docker's and OCI's.
-const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-
 const MANIFEST: &str = "registry:GetManifest";
-const BLOB: &str = "registry:GetBlob";
+
+/// A repository at a registry, to be read from.
+struct Library {
+    registry: Arc<Registry>,
+    reference: Reference,
+    uri: String,
+    /// What the reference means.
+    root: (Descriptor, Bytes),
+}
 
 /// `HOST/REPOSITORY@sha256:…` of an image that has `arch`.
 pub(super) async fn pin(cloud: &Cloud, uri: &str, arch: Arch) -> Result<String, Fault> {
-    let reference = Reference::read(uri).ok_or_else(|| {
-        refused(
-            FaultClass::Rejected,
-            "ImageReference",
-            format!("\"{uri}\" is no image reference"),
-            "write HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:…",
-        )
-    })?;
-    let registry = open(cloud, &reference).await?;
-    let place = format!("/v2/{}/manifests/{}", reference.repository, reference.target);
-    let answer = registry.send(MANIFEST, Method::GET, &place, &[("accept", ACCEPT)], Bytes::new()).await?;
+    let library = Library::open(Some(cloud), uri).await?;
+    choose::has_platform(&library, &library.root.0, arch).await?;
+    Ok(library.reference.pinned(&library.root.0.digest))
+}
+
+/// The image, ready to be copied: its blobs come from there when they are sent.
+pub(super) async fn mirror(desk: &Desk<'_>, uri: &str, shape: Shape) -> Result<Prepared, Fault> {
+    let library = Library::open(desk.cloud, uri).await?;
+    choose::gather(&library, &library.root.0, shape).await
+}
+
+/// As [`mirror`], from a registry that is reached already.
+#[cfg(test)]
+pub(super) async fn from_registry(
+    registry: Arc<Registry>,
+    reference: Reference,
+    shape: Shape,
+) -> Result<Prepared, Fault> {
+    let library = Library::at(registry, reference, "the origin").await?;
+    choose::gather(&library, &library.root.0, shape).await
+}
+
+async fn get(registry: &Registry, repository: &str, target: &str) -> Result<Option<(Bytes, Descriptor)>, Fault> {
+    let place = format!("/v2/{repository}/manifests/{target}");
+    let accepted = document::accepted();
+    let answer = registry.send(MANIFEST, Method::GET, &place, &[("accept", &accepted)], Bytes::new()).await?;
+    if answer.status() == StatusCode::NOT_FOUND && target.starts_with("sha256:") {
+        return Ok(None);
+    }
     if !answer.status().is_success() {
         return Err(refusal(MANIFEST, &answer));
     }
     let found = digest(answer.body());
-    let said = reference.digest().or_else(|| header(&answer, "docker-content-digest"));
-    if said.is_some_and(|said| said != found) {
+    let said = Some(target).filter(|it| it.starts_with("sha256:")).or_else(|| header(&answer, "docker-content-digest"));
+    if let Some(said) = said.filter(|said| *said != found) {
         return Err(refused(
             FaultClass::Transient,
             "DigestMismatch",
-            format!("the registry's manifest of {uri} is {found}, not {}", said.unwrap_or_default()),
+            format!("the registry's manifest of {repository}:{target} is {found}, not {said}"),
             "try again; if it stays so, do not trust this registry",
         ));
     }
-    let manifest: Value = serde_json::from_slice(answer.body()).map_err(|error| {
-        refused(
-            FaultClass::Rejected,
-            "ImageManifest",
-            format!("the manifest of {uri}: {error}"),
-            "push the image again",
-        )
-    })?;
-    let platforms = match manifest["manifests"].as_array() {
-        Some(entries) => entries.iter().map(|entry| platform(&entry["platform"])).collect(),
-        None => single(&registry, &reference, &manifest).await?,
-    };
-    let wanted = format!("linux/{}", arch.oci_name());
-    if !platforms.contains(&wanted) {
-        return Err(refused(
-            FaultClass::Rejected,
-            "ImageArchitecture",
-            format!("the image {uri} has no {wanted}; it has {}", platforms.join(", ")),
-            "build it for the task's architecture, or change the policy's `arch`",
-        ));
+    let kind = header(&answer, "content-type").unwrap_or_default();
+    let media_type = kind.split(';').next().unwrap_or_default().trim().to_owned();
+    let size = answer.body().len() as u64;
+    let annotations = Default::default();
+    Ok(Some((answer.into_body(), Descriptor { media_type, digest: found, size, platform: None, annotations })))
+}
+
+impl Library {
+    async fn open(cloud: Option<&Cloud>, uri: &str) -> Result<Self, Fault> {
+        let reference = Reference::parse(uri)?;
+        Self::at(reach::reference(cloud, &reference).await?, reference, uri).await
     }
-    Ok(reference.pinned(&found))
+
+    async fn at(registry: Arc<Registry>, reference: Reference, uri: &str) -> Result<Self, Fault> {
+        let root = get(&registry, &reference.repository, &reference.target).await?;
+        let (bytes, root) = root.ok_or_else(|| {
+            let advice = "the image cannot be pulled: check its name, and that it was not removed";
+            refused(FaultClass::NotFound, "MANIFEST_UNKNOWN", format!("{uri} is not there"), advice)
+        })?;
+        Ok(Self { registry, reference, uri: uri.to_owned(), root: (root, bytes) })
+    }
 }
 
-/// `linux/amd64` and the like.
-fn platform(value: &Value) -> String {
-    let member = |name: &str| value[name].as_str().unwrap_or("unknown");
-    format!("{}/{}", member("os"), member("architecture"))
-}
+impl Shelf for Library {
+    fn name(&self) -> String {
+        self.uri.clone()
+    }
 
-/// The one platform of a single manifest: its configuration tells.
-async fn single(registry: &Registry, reference: &Reference, manifest: &Value) -> Result<Vec<String>, Fault> {
-    let Some(config) = manifest["config"]["digest"].as_str() else {
-        return Ok(vec!["no configuration".to_owned()]);
-    };
-    let mut place = format!("/v2/{}/blobs/{config}", reference.repository);
-    // In memory redirects are ours to follow; over TCP the client does it.
-    for _ in 0..3 {
-        let answer = registry.send(BLOB, Method::GET, &place, &[], Bytes::new()).await?;
-        if answer.status().is_redirection()
-            && let Some(next) = super::registry::location(&answer)
-        {
-            place = next.to_owned();
-            continue;
+    fn manifest<'a>(&'a self, it: &'a Descriptor) -> BoxFuture<'a, Result<Option<Bytes>, Fault>> {
+        async move {
+            if it.digest == self.root.0.digest {
+                return Ok(Some(self.root.1.clone()));
+            }
+            let found = get(&self.registry, &self.reference.repository, &it.digest).await?;
+            Ok(found.map(|(bytes, _)| bytes))
         }
-        if !answer.status().is_success() {
-            return Err(refusal(BLOB, &answer));
-        }
-        let config: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-        return Ok(vec![platform(&config)]);
+        .boxed()
     }
-    Ok(vec!["an endless redirect".to_owned()])
-}
 
-/// Logs in with AWS's token where the image is in an ECR registry or in the configured one.
-async fn open(cloud: &Cloud, reference: &Reference) -> Result<Registry, Fault> {
-    let ecr = reference.host.contains(".dkr.ecr.") || reference.host.contains(".dkr-ecr.");
-    let local = cloud.has_own_registry();
-    if !ecr && !local {
-        return Registry::new(cloud, reference.endpoint(), None);
+    fn blob(&self, it: &Descriptor) -> Result<Option<Content>, Fault> {
+        let repository = self.reference.repository.clone();
+        let (registry, digest) = (self.registry.clone(), it.digest.clone());
+        Ok(Some(Content::Remote(Remote { registry, repository, digest, size: it.size })))
     }
-    let login = cloud.registry_login().await?;
-    let same = |endpoint: &str| endpoint.split_once("://").map_or(endpoint, |(_, host)| host) == reference.host;
-    // An override stands for the account's own registry, whatever that is called.
-    if ecr || same(&login.endpoint) {
-        cloud.note_actions(&["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]);
-        let endpoint = if local || same(&login.endpoint) { login.endpoint } else { reference.endpoint() };
-        return Registry::new(cloud, endpoint, Some(login.authorization));
-    }
-    Registry::new(cloud, reference.endpoint(), None)
 }
