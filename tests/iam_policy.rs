@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use labguard::{
     domain::{
-        model::{Cause, ImageSource, Phase, RepositorySettings, Request, ResourceKind, Span, Spec},
+        model::{Cause, ImageSource, Phase, Request, ResourceKind, Span, Spec},
         policy::RunMode,
     },
     reconcile::handle::Control,
@@ -116,7 +116,7 @@ async fn adopted_things() -> House {
 
 async fn an_image_of_a_registry() -> House {
     let house = House::new(Latency::fast()).await;
-    let repository = Spec::Repository { name: "theirs/app".to_owned(), settings: RepositorySettings::default() };
+    let repository = Spec::Repository { name: "theirs/app".to_owned() };
     let before = house.plant(vec![repository, house.image("theirs/app")]).await;
     let uri = house.parts.cloud.repository_uri("theirs/app").await.unwrap();
     let mut policy = house.policy();

@@ -126,8 +126,14 @@ impl Cloud {
         }
     }
 
-    /// The image of a pinned URI. Images bear no tags: that it is ours is the journal's word.
+    /// The image of a pinned URI. In a repository that was there before, ours is what bears the session's mark; in one of
+    /// ours that it is ours is the journal's word.
     pub(crate) async fn look_image(&self, removal: &Removal) -> Result<Option<Sighting>, Fault> {
+        if let Some(mark) = &removal.mark {
+            let found = self.tagged_image(&removal.name, mark).await?;
+            let called = |digest: String| removal.id.clone().unwrap_or(format!("{}@{digest}", removal.name));
+            return Ok(found.map(|image| sighting(called(image.digest), true)));
+        }
         let Some(uri) = removal.id.as_deref() else { return Ok(None) };
         let Some((repository, digest)) = pinned(uri) else { return Ok(None) };
         let id = ImageIdentifier::builder().image_digest(digest).build();
@@ -137,7 +143,11 @@ impl Cloud {
         Ok((!found.is_empty()).then(|| sighting(uri, true)))
     }
 
+    /// A marked image loses its mark, and goes with it unless somebody else's tag is on it; others go by digest.
     pub(crate) async fn remove_image(&self, removal: &Removal) -> Result<Effect, Fault> {
+        if let Some(mark) = &removal.mark {
+            return self.untag_image(&removal.name, mark).await;
+        }
         let Some((repository, digest)) = removal.id.as_deref().and_then(pinned) else { return Ok(Effect::AlreadyGone) };
         let id = ImageIdentifier::builder().image_digest(digest).build();
         let sent = self.inner.ecr.batch_delete_image().repository_name(repository).image_ids(id).send();

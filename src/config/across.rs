@@ -13,7 +13,7 @@ use super::{
     settings::{AwsSettings, DaemonSettings},
 };
 use crate::domain::{
-    model::{ImageSource, ResourceKind, SessionId, TaskSize},
+    model::{ImageSource, Platforms, ResourceKind, SessionId, TaskSize},
     policy::Policy,
 };
 
@@ -92,8 +92,16 @@ impl<'a> Across<'a> {
                 let expected = "required with image.source \"executable\": the path of a program";
                 self.wrong(&["image.path", "image.source"], None, expected.into(), None);
             }
+            ImageSource::Archive { path, .. } if path.is_empty() && self.sound(&["image.source", "image.path"]) => {
+                let expected = "required with image.source \"archive\": the path of an OCI layout or a saved image";
+                self.wrong(&["image.path", "image.source"], None, expected.into(), None);
+            }
             _ => {}
         }
+        let apart = policy.image.platforms == Platforms::Task || !policy.adopt.contains(&ResourceKind::Repository);
+        self.rule(&["image.platforms", "adopt"], apart, "all", || {
+            "\"task\" with adopt = [\"repository\"]: a whole index needs a repository of the session's own".into()
+        });
     }
 
     fn limits(&mut self, policy: &Policy) {

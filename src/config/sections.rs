@@ -13,7 +13,7 @@ use super::{
     value,
 };
 use crate::domain::{
-    model::{Arch, ImageConfig, ImageSource, Platforms, RepositorySettings, ResourceKind, Stage, TaskSize},
+    model::{Arch, ImageConfig, ImageSource, Platforms, ResourceKind, Stage, TaskSize},
     policy::{
         ActivityPolicy, EndPolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
         Policy, PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
@@ -78,18 +78,9 @@ pub(super) fn policy(name: &str, read: &Reader) -> Policy {
         names: names(read),
         adopt: read.texts("adopt").iter().filter_map(kind).collect(),
         image: ImagePolicy {
-            source: match read.text("image.source").as_str() {
-                "executable" => ImageSource::Executable {
-                    path: read.text("image.path"),
-                    args: read.texts("image.args"),
-                    config: ImageConfig::default(),
-                },
-                _ => ImageSource::Registry { uri: read.text("image.uri"), mirror: false },
-            },
+            source: image_source(read),
             tag: read.text("image.tag"),
-            platforms: Platforms::default(),
-            gate: None,
-            repository: RepositorySettings::default(),
+            platforms: if read.text("image.platforms") == "all" { Platforms::All } else { Platforms::Task },
         },
         task: task(read),
         network: NetworkPolicy {
@@ -131,6 +122,23 @@ pub(super) fn policy(name: &str, read: &Reader) -> Policy {
             namespace: read.text("metrics.namespace"),
             interval: read.span("metrics.interval"),
         },
+    }
+}
+
+fn image_source(read: &Reader) -> ImageSource {
+    let path = read.text("image.path");
+    match read.text("image.source").as_str() {
+        "executable" => ImageSource::Executable {
+            path,
+            args: read.texts("image.args"),
+            config: ImageConfig {
+                entrypoint: read.texts("image.entrypoint"),
+                environment: read.pairs("image.environment"),
+                user: read.optional_text("image.user"),
+            },
+        },
+        "archive" => ImageSource::Archive { path, reference: read.optional_text("image.reference") },
+        _ => ImageSource::Registry { uri: read.text("image.uri"), mirror: read.boolean("image.mirror") },
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     settings::{AwsSettings, DaemonSettings, Settings},
 };
 use crate::domain::{
-    model::{ImageSource, Ingress, Span, Stage},
+    model::{ImageSource, Ingress, Platforms, Span, Stage},
     policy::{Policy, RunMode, ShutdownPolicy},
 };
 
@@ -174,18 +174,39 @@ pub(super) fn session(it: &Policy) -> Flat {
 }
 
 fn image(it: &Policy) -> Flat {
-    let (source, uri, path, args) = match &it.image.source {
-        ImageSource::Registry { uri, .. } => ("registry", uri.as_str(), "", &[][..]),
-        ImageSource::Executable { path, args, .. } => ("executable", "", path.as_str(), &args[..]),
-        _ => ("", "", "", &[][..]),
-    };
-    Flat::from([
-        ("image.source", text(source)),
-        ("image.uri", text(uri)),
-        ("image.path", text(path)),
-        ("image.args", texts(args)),
+    let mut flat = Flat::from([
+        ("image.uri", text("")),
+        ("image.mirror", Value::Boolean(false)),
+        ("image.path", text("")),
+        ("image.reference", text("")),
+        ("image.args", texts(&[])),
+        ("image.entrypoint", texts(&[])),
+        ("image.user", text("")),
+        ("image.environment", pairs(&[])),
         ("image.tag", text(&it.image.tag)),
-    ])
+        ("image.platforms", text(if it.image.platforms == Platforms::All { "all" } else { "task" })),
+    ]);
+    flat.extend(match &it.image.source {
+        ImageSource::Registry { uri, mirror } => Flat::from([
+            ("image.source", text("registry")),
+            ("image.uri", text(uri)),
+            ("image.mirror", Value::Boolean(*mirror)),
+        ]),
+        ImageSource::Executable { path, args, config } => Flat::from([
+            ("image.source", text("executable")),
+            ("image.path", text(path)),
+            ("image.args", texts(args)),
+            ("image.entrypoint", texts(&config.entrypoint)),
+            ("image.user", optional(config.user.as_ref())),
+            ("image.environment", pairs(&config.environment)),
+        ]),
+        ImageSource::Archive { path, reference } => Flat::from([
+            ("image.source", text("archive")),
+            ("image.path", text(path)),
+            ("image.reference", optional(reference.as_ref())),
+        ]),
+    });
+    flat
 }
 
 fn task(it: &Policy) -> Flat {

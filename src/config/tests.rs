@@ -91,7 +91,18 @@ fn every_key_reaches_the_policy() {
             (_, "region") => "\"eu-central-1\"".into(),
             (_, "names.log_group") => "\"/other/x\"".into(),
             (_, "image.uri") => "\"registry.example.org/other:2\"".into(),
-            (_, "image.source" | "image.path" | "image.args" | "task.desired" | "limits.max_lifetime") => return None,
+            (
+                _,
+                "image.source"
+                | "image.path"
+                | "image.args"
+                | "image.reference"
+                | "image.entrypoint"
+                | "image.user"
+                | "image.environment"
+                | "task.desired"
+                | "limits.max_lifetime",
+            ) => return None,
             (_, "image.tag") => "\"other\"".into(),
             (_, "task.cpu") => "512".into(),
             (_, "task.memory") => "1024".into(),
@@ -115,7 +126,10 @@ fn every_key_reaches_the_policy() {
             (Kind::Bool, _) => "true".into(),
             (Kind::Int(_, most), _) => (most - 1).min(30).to_string(),
             (Kind::OneOf(numbers), _) => numbers[3].to_string(),
-            (Kind::Choice(words), "task.mode" | "task.arch" | "end.on_idle" | "end.on_hours" | "end.on_shutdown") => {
+            (
+                Kind::Choice(words),
+                "task.mode" | "task.arch" | "image.platforms" | "end.on_idle" | "end.on_hours" | "end.on_shutdown",
+            ) => {
                 format!("{:?}", words[1])
             }
             (Kind::Choice(words), _) => format!("{:?}", words[2]),
@@ -330,6 +344,8 @@ fn rules_between_keys_are_kept() {
         ("names.security_group = \"sg-mine\"", "names.security_group"),
         ("names.repository = \"Admission\"", "names.repository"),
         ("image.source = \"executable\"", "image.path"),
+        ("image.source = \"archive\"", "image.path"),
+        ("image.platforms = \"all\"\nadopt = [\"repository\"]\nnames.repository = \"x/y\"", "image.platforms"),
         ("limits.budget = \"0 USD\"", "limits.budget"),
         ("limits.ends_at = 2027-01-31T18:00:00", "limits.ends_at"),
         ("limits.hours.end_cron = \"0 25 * * *\"", "limits.hours.end_cron"),

@@ -3,7 +3,8 @@
 //!
 //! An image (by digest) that was there before without a tag is left unmarked: it is not ours, and marking it would let
 //! our end delete it. Everything else of ours bears `MARK` (the root) or `MARK.N` (children, counted among those that
-//! are marked). The policy's tag goes on the root only where it is free: never moved from another image.
+//! are marked). No other tag is put there: whose a tag like `latest` is could not be told from it afterwards, and the
+//! task is pinned by digest anyway.
 
 use super::Prepared;
 use crate::{
@@ -35,7 +36,6 @@ impl<'a> Marks<'a> {
         cloud: &'a Cloud,
         repository: &'a str,
         mark: &str,
-        tag: &str,
         prepared: &Prepared,
     ) -> Result<Self, Fault> {
         let mut marks =
@@ -59,24 +59,12 @@ impl<'a> Marks<'a> {
             marks.references.push(Vec::new());
             return Ok(marks);
         }
-        let mut missing = marks.mark(there.as_ref(), mark.to_owned(), &root.digest).await?;
+        let missing = marks.mark(there.as_ref(), mark.to_owned(), &root.digest).await?;
         // The index goes before its children.
         if marks.stale.last().is_some_and(|last| last == mark) {
             marks.stale.rotate_right(1);
         }
         marks.tags.push(mark.to_owned());
-        if tag != mark {
-            match cloud.tagged_image(repository, tag).await? {
-                None => {
-                    missing.push(tag.to_owned());
-                    marks.tags.push(tag.to_owned());
-                }
-                Some(image) if image.digest == root.digest => marks.tags.push(tag.to_owned()),
-                Some(image) => {
-                    tracing::info!(repository, tag, of = image.digest, "the tag is another image's and stays there");
-                }
-            }
-        }
         marks.references.push(missing);
         // An earlier push of ours may have had more children.
         loop {

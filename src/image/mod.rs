@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! executable ─► executable ─┐
-//! archive, engine ─► archive ─► layout, docker_save ─┼─► choose ─► Prepared ─► push ─► upload ─► registry ─► wire
+//! archive         ─► archive ─► layout, docker_save ─┼─► choose ─► Prepared ─► push ─► upload ─► registry ─► wire
 //! another registry ─► resolve ─┘                                   check ──┘  marks
 //! ```
 //!
@@ -116,7 +116,6 @@ pub async fn ensure(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Ensured, Fault>
     let to = Target::of(spec)?;
     let prepared = prepare(desk, spec).await?;
     let pushed = push(desk, &to, &prepared).await?;
-    // The scan's gate stands here: nothing is run before it is passed.
     Ok(Ensured { effect: pushed.effect, id: Some(pushed.uri), task: None })
 }
 

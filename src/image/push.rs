@@ -56,7 +56,7 @@ pub(super) async fn push(desk: &Desk<'_>, to: &Target, prepared: &Prepared) -> R
             match mark {
                 None => place.push(desk, prepared, tag).await,
                 Some(mark) => {
-                    let marks = Marks::plan(cloud, repository, mark, tag, prepared).await?;
+                    let marks = Marks::plan(cloud, repository, mark, prepared).await?;
                     place.push_marked(desk, prepared, marks).await
                 }
             }
@@ -122,8 +122,9 @@ impl Place<'_> {
         if marks.nothing_to_do() {
             return Ok(self.pushed(prepared, marks.effect(), 0, marks.tags()));
         }
-        let sent = self.blobs(desk, prepared).await?;
+        // First: with an image that goes, its blobs may go, those of ours among them.
         marks.clear_the_way().await?;
+        let sent = self.blobs(desk, prepared).await?;
         for (manifest, references) in prepared.manifests.iter().zip(marks.references()) {
             for reference in references {
                 put_manifest(self.registry, self.repository, reference, &manifest.media_type, &manifest.bytes).await?;

@@ -12,9 +12,9 @@ use super::{
     executable::{self, Recipe},
     layout,
     memory::Memory,
-    refused, resolve,
+    resolve,
 };
-use crate::domain::model::{Fault, FaultClass, ImageSource, ImageSpec, SupplyStage};
+use crate::domain::model::{Fault, ImageSource, ImageSpec, SupplyStage};
 
 /// An archive that is gzipped unzips to at most so many times the task's storage.
 const UNZIPPED: u64 = 4;
@@ -23,9 +23,7 @@ const UNZIPPED: u64 = 4;
 pub(super) async fn prepare(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Prepared, Fault> {
     let shape = Shape::of(spec);
     tracing::debug!(source = spec.source.describe(), "reading the image");
-    if !matches!(spec.source, ImageSource::Build { .. }) {
-        desk.report.stage(SupplyStage::Reading, spec.source.describe());
-    }
+    desk.report.stage(SupplyStage::Reading, spec.source.describe());
     match &spec.source {
         ImageSource::Executable { path, args, config } => {
             let (path, args, ports, config) = (path.clone(), args.clone(), spec.ports.clone(), config.clone());
@@ -33,21 +31,7 @@ pub(super) async fn prepare(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Prepare
         }
         ImageSource::Archive { path, reference } => read(desk, Path::new(path), reference.as_deref(), shape).await,
         ImageSource::Registry { uri, .. } => resolve::mirror(desk, uri, shape).await,
-        ImageSource::Docker { .. } | ImageSource::Build { .. } => {
-            let exported = export(desk, spec).await?;
-            read(desk, &exported, None, shape).await
-        }
     }
-}
-
-/// What the local engine gives out, as `docker save` writes it.
-async fn export(_: &Desk<'_>, spec: &ImageSpec) -> Result<std::path::PathBuf, Fault> {
-    Err(refused(
-        FaultClass::Rejected,
-        "ImageSource",
-        format!("{} needs a Docker engine, which this labguard cannot ask", spec.source.describe()),
-        "save the image with docker save, and use source \"archive\"",
-    ))
 }
 
 /// Reads an archive.

@@ -16,8 +16,8 @@ use labguard::{
     domain::{
         decide::invariants,
         model::{
-            Extension, ImageConfig, ImageSource, Ingress, Money, Phase, Receipt, RepositorySettings, Request,
-            ResourceKey, ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
+            Extension, ImageConfig, ImageSource, ImageSpec, Ingress, Money, Phase, Receipt, Request, ResourceKey,
+            ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
         },
         policy::{Policy, RunMode, ShutdownPolicy},
     },
@@ -128,10 +128,7 @@ impl World {
         let cloud = &self.parts.cloud;
         let network = cloud.survey(None, &[]).await.map_err(|fault| fault.to_string())?;
         let specs = [
-            (
-                ResourceKind::Repository,
-                Spec::Repository { name: "theirs/app".to_owned(), settings: RepositorySettings::default() },
-            ),
+            (ResourceKind::Repository, Spec::Repository { name: "theirs/app".to_owned() }),
             (ResourceKind::LogGroup, Spec::LogGroup { name: "/theirs".to_owned(), retention_days: 1 }),
             (ResourceKind::Cluster, Spec::Cluster { name: "their-cluster".to_owned(), spot: false }),
             (
@@ -150,7 +147,7 @@ impl World {
                 .await
                 .map_err(|fault| format!("planting {kind}: {fault}"))?;
         }
-        let image = lab::image_spec("theirs/app", self.policy.image.source.clone());
+        let image = ImageSpec::plain("theirs/app", "v1", self.policy.image.source.clone());
         let desk = Desk::silent(cloud, owner);
         labguard::image::ensure(&desk, &image).await.map_err(|fault| format!("planting an image: {fault}"))?;
         let mut there = self.sandbox.leftovers();

@@ -7,7 +7,7 @@ use labguard::{
     cloud::{Cloud, CloudConfig},
     domain::{
         meter::RateCard,
-        model::{Arch, ImageSource, ImageSpec, Ingress, Money, Platforms, ResourceKind, Span, Stage, TaskSize},
+        model::{Arch, ImageSource, Ingress, Money, ResourceKind, Span, Stage, TaskSize},
         policy::{
             ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
             PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
@@ -90,21 +90,6 @@ pub fn cloud_config(clock: &Clock) -> CloudConfig {
         attempt_timeout: Span::from_secs(10),
         pace: false,
         on_call: None,
-    }
-}
-
-/// An image in that repository, tagged `v1`.
-pub fn image_spec(repository: &str, source: ImageSource) -> ImageSpec {
-    ImageSpec {
-        repository: Some(repository.to_owned()),
-        tag: "v1".to_owned(),
-        mark: None,
-        source,
-        arch: Arch::X86_64,
-        ports: vec![5000],
-        platforms: Platforms::Task,
-        room_gib: 20,
-        gate: None,
     }
 }
 

@@ -7,7 +7,7 @@ use labguard::{
     cloud::{Cloud, Owner},
     domain::{
         model::{
-            Cause, ImageConfig, ImageSource, Ingress, Receipt, RepositorySettings, Request, ResourceKey, ResourceKind,
+            Cause, ImageConfig, ImageSource, ImageSpec, Ingress, Receipt, Request, ResourceKey, ResourceKind,
             SessionId, Spec, Timestamp,
         },
         policy::Policy,
@@ -98,7 +98,7 @@ impl House {
     pub async fn foreign(&self, kind: ResourceKind, name: &str) -> Spec {
         let name = name.to_owned();
         match kind {
-            ResourceKind::Repository => Spec::Repository { name, settings: RepositorySettings::default() },
+            ResourceKind::Repository => Spec::Repository { name },
             ResourceKind::LogGroup => Spec::LogGroup { name, retention_days: 1 },
             ResourceKind::ExecutionRole => Spec::ExecutionRole { name },
             ResourceKind::Cluster => Spec::Cluster { name, spot: false },
@@ -116,7 +116,7 @@ impl House {
 
     /// An image like the session's own, in somebody's repository.
     pub fn image(&self, repository: &str) -> Spec {
-        Spec::Image(lab::image_spec(repository, self.policy().image.source))
+        Spec::Image(ImageSpec::plain(repository, "v1", self.policy().image.source))
     }
 
     /// Everything beyond a fresh account.

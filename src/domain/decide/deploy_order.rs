@@ -118,11 +118,7 @@ fn repository_and_image(turn: &mut Turn<'_>, names: &Names) {
     let policy = turn.policy();
     let pushed = policy.image.source.is_pushed();
     if pushed {
-        ensure_only(
-            turn,
-            ResourceKind::Repository,
-            Spec::Repository { name: names.repository.clone(), settings: policy.image.repository.clone() },
-        );
+        ensure_only(turn, ResourceKind::Repository, Spec::Repository { name: names.repository.clone() });
         if live(turn, ResourceKind::Repository).is_none() {
             return;
         }
@@ -136,7 +132,6 @@ fn repository_and_image(turn: &mut Turn<'_>, names: &Names) {
         ports: ports(turn),
         platforms: policy.image.platforms,
         room_gib: policy.task.size.storage,
-        gate: policy.image.gate,
     });
     // An image in somebody's registry is only looked up: used, and left standing.
     let adopt = !pushed || policy.adopt.contains(&ResourceKind::Image);

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    size::Arch,
-    time::{Span, Timestamp},
-};
+use super::{size::Arch, time::Timestamp};
 
 /// Where the image comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,22 +33,6 @@ pub enum ImageSource {
         /// Which image of it: a tag, `NAME:TAG`, or a digest. Absent: the only one there.
         reference: Option<String>,
     },
-    /// An image in the local Docker engine.
-    Docker {
-        /// Its name or id, as `docker images` shows it.
-        image: String,
-    },
-    /// Built by the local Docker engine.
-    Build {
-        /// The folder that is sent to the engine; `.dockerignore` is heeded.
-        context: String,
-        /// The Dockerfile, relative to the folder.
-        dockerfile: String,
-        /// The stage to build; absent: the last.
-        target: Option<String>,
-        /// `--build-arg` values.
-        build_args: Vec<(String, String)>,
-    },
 }
 
 impl ImageSource {
@@ -69,8 +50,6 @@ impl ImageSource {
             ImageSource::Executable { path, .. } => format!("executable:{path}"),
             ImageSource::Archive { path, reference: None } => format!("archive:{path}"),
             ImageSource::Archive { path, reference: Some(reference) } => format!("archive:{path}#{reference}"),
-            ImageSource::Docker { image } => format!("docker:{image}"),
-            ImageSource::Build { context, .. } => format!("build:{context}"),
         }
     }
 }
@@ -97,62 +76,6 @@ pub enum Platforms {
     All,
 }
 
-/// How bad a finding of an image scan is, as ECR names them, mildest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// For information.
-    Informational,
-    /// Low.
-    Low,
-    /// Medium.
-    Medium,
-    /// High.
-    High,
-    /// Critical.
-    Critical,
-}
-
-impl Severity {
-    /// All, mildest first.
-    pub const ALL: [Severity; 5] =
-        [Severity::Informational, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
-
-    /// As written in policies: `critical`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Severity::Informational => "informational",
-            Severity::Low => "low",
-            Severity::Medium => "medium",
-            Severity::High => "high",
-            Severity::Critical => "critical",
-        }
-    }
-}
-
-/// What a pushed image must pass before it is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScanGate {
-    /// The mildest finding that blocks.
-    pub block_on: Severity,
-    /// How long the findings are waited for.
-    pub timeout: Span,
-}
-
-/// How a repository of ours is made.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct RepositorySettings {
-    /// Whether ECR scans what is pushed.
-    pub scan_on_push: bool,
-    /// Whether a tag, once pushed, can never mean another image.
-    pub immutable_tags: bool,
-    /// KMS key (ARN, id or alias) to encrypt with; absent: AES-256 with a key of S3's.
-    pub kms_key: Option<String>,
-    /// Days after which ECR itself expires every image: a net under the storage bill, no guard (it acts within a day).
-    pub expire_after_days: Option<u32>,
-}
-
 /// The image as it shall be: made, found, pushed, pinned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSpec {
@@ -173,8 +96,23 @@ pub struct ImageSpec {
     pub platforms: Platforms,
     /// Most GiB that its layers may unpack to: the task's ephemeral storage.
     pub room_gib: u32,
-    /// What it must pass.
-    pub gate: Option<ScanGate>,
+}
+
+impl ImageSpec {
+    /// An image for X86_64 in a repository of one's own, where 20 GiB are free for its layers.
+    #[must_use]
+    pub fn plain(repository: &str, tag: &str, source: ImageSource) -> Self {
+        Self {
+            repository: Some(repository.to_owned()),
+            tag: tag.to_owned(),
+            mark: None,
+            source,
+            arch: Arch::X86_64,
+            ports: Vec::new(),
+            platforms: Platforms::Task,
+            room_gib: 20,
+        }
+    }
 }
 
 /// The tag that says whose push an image was.
@@ -193,14 +131,10 @@ pub fn child_mark(mark: &str, place: usize) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SupplyStage {
-    /// The engine builds it.
-    Building,
-    /// The engine hands it out, or it is read from where it is.
+    /// It is read from where it is.
     Reading,
     /// Layers and manifests are sent.
     Pushing,
-    /// The scan's findings are waited for.
-    Scanning,
 }
 
 /// How far one layer (or configuration) has come.
@@ -235,7 +169,7 @@ pub enum LayerState {
 pub struct ImageProgress {
     /// What it is doing.
     pub stage: SupplyStage,
-    /// In a person's words: the build's last line, the archive's name.
+    /// In a person's words: the archive's name.
     pub detail: String,
     /// Layers and configurations, once known.
     pub layers: Vec<LayerProgress>,

@@ -2,11 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    image::{ImageSpec, RepositorySettings},
-    size::TaskSize,
-    time::Span,
-};
+use super::{image::ImageSpec, size::TaskSize, time::Span};
 
 /// A port of the task, open to some sources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +21,6 @@ pub enum Spec {
     Repository {
         /// Name.
         name: String,
-        /// How it is made; a repository that was there before stays as it is.
-        settings: RepositorySettings,
     },
     /// The image, in a repository where it is ours to push; resolved to a digest in any case.
     Image(ImageSpec),

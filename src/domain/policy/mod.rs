@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 pub mod hours;
 pub mod retry;
 
-use super::model::{
-    ImageSource, Ingress, Money, Platforms, RepositorySettings, ScanGate, Span, Stage, TaskSize, Timestamp,
-};
+use super::model::{ImageSource, Ingress, Money, Platforms, Span, Stage, TaskSize, Timestamp};
 
 /// One session's rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,32 +85,20 @@ impl Names {
 /// Where the image comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImagePolicy {
-    /// A registry's, an archive's, the local engine's, built by it, or assembled from an executable.
+    /// A registry's, an archive's, or assembled from an executable.
     pub source: ImageSource,
     /// Tag of the pushed image.
     pub tag: String,
     /// Which manifests of a multi-platform image are pushed.
     #[serde(default)]
     pub platforms: Platforms,
-    /// What a pushed image must pass before it is run.
-    #[serde(default)]
-    pub gate: Option<ScanGate>,
-    /// How its repository is made.
-    #[serde(default)]
-    pub repository: RepositorySettings,
 }
 
 impl ImagePolicy {
     /// An image pushed as it is, into a repository made with ECR's own defaults.
     #[must_use]
     pub fn plain(source: ImageSource, tag: &str) -> Self {
-        Self {
-            source,
-            tag: tag.to_owned(),
-            platforms: Platforms::Task,
-            gate: None,
-            repository: RepositorySettings::default(),
-        }
+        Self { source, tag: tag.to_owned(), platforms: Platforms::Task }
     }
 }
 
