@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use labguard::{
     clock::Clock,
     cloud::Cloud,
-    domain::model::{Action, Event, ImageConfig, ImageSource, Record, ResourceKind, Span, Timestamp},
+    domain::model::{Action, Event, ImageConfig, ImageSource, Money, Record, ResourceKind, Span, Timestamp},
     journal::{Journal, Which},
     reconcile::handle::Control,
     sandbox::{
@@ -92,20 +92,26 @@ async fn crowd(sessions: usize) {
     };
     let mut policy = lab::policy("crowd", source);
     policy.limits.idle_timeout = None;
-    policy.limits.lifetime = Span::from_mins(100);
-    policy.health.interval = Span::from_secs(15);
+    // AWS takes one CreateCluster and one RegisterTaskDefinition a second (aws-facts §5.1), of which labguard uses four
+    // fifths: so many sessions cannot come faster. Their limits are crossed as they came.
+    let opening = Duration::from_millis(1500) * u32::try_from(sessions).unwrap();
+    let lifetime = Span::from_millis(u64::try_from(opening.as_millis()).unwrap()) + Span::from_mins(60);
+    (policy.limits.lifetime, policy.limits.max_lifetime) = (lifetime, lifetime);
+    (policy.limits.budget, policy.limits.max_budget) =
+        (Money::from_nanos(100_000_000_000), Money::from_nanos(100_000_000_000));
+    policy.health.interval = Span::from_secs(60);
     policy.predict = None;
     policy.activity.metrics_path = None;
     let before = resident_bytes();
     let lab = Lab::start(&parts, BTreeMap::from([("crowd".to_owned(), policy)]), None).await;
-    // Opened over half an hour, as classes do; so their limits are crossed over half an hour too.
-    let gap = Duration::from_secs(1800) / u32::try_from(sessions).unwrap();
     for _ in 0..sessions {
         lab.engine.up("crowd".to_owned()).await.unwrap();
-        tokio::time::sleep(gap).await;
+        tokio::time::sleep(opening / u32::try_from(sessions).unwrap()).await;
     }
     let running = |lab: &Lab| lab.engine.list().iter().filter(|status| status.url.is_some()).count();
     while running(&lab) < sessions {
+        let ended = lab.engine.list().into_iter().find(|status| status.ending.is_some());
+        assert!(ended.is_none(), "ended before all were running: {:?}", ended.map(|status| status.ending));
         tokio::time::sleep(Duration::from_secs(10)).await;
     }
     let per_session = resident_bytes().saturating_sub(before) / sessions;
@@ -128,7 +134,7 @@ async fn crowd(sessions: usize) {
     let mut latencies = Vec::with_capacity(sessions);
     for status in lab.engine.list() {
         let entries = parts.journal.entries(&status.id).await.unwrap();
-        let limit = status.opened_at + Span::from_mins(100);
+        let limit = status.opened_at + lifetime;
         let stop = entries.iter().find(|entry| {
             matches!(&entry.event, Event::Intended { key, action: Action::Stop, .. } if key.kind == ResourceKind::Task)
         });
