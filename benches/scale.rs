@@ -111,7 +111,7 @@ async fn crowd(sessions: usize) {
     let running = |lab: &Lab| lab.engine.list().iter().filter(|status| status.url.is_some()).count();
     while running(&lab) < sessions {
         let ended = lab.engine.list().into_iter().find(|status| status.ending.is_some());
-        assert!(ended.is_none(), "ended before all were running: {:?}", ended.map(|status| status.ending));
+        assert!(ended.is_none(), "ended before all were running: {:?}", ended.map(|status| status.ending.clone()));
         tokio::time::sleep(Duration::from_secs(10)).await;
     }
     let per_session = resident_bytes().saturating_sub(before) / sessions;
