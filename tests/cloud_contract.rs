@@ -17,7 +17,7 @@ use labguard::{
     clock::Clock,
     cloud::{Cloud, CloudConfig, Datum, Owner},
     domain::model::{
-        Arch, Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal, ResourceKey,
+        Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal, ResourceKey,
         ResourceKind, SessionId, Span, Spec, TaskDefinitionSpec, TaskSize, TaskSpec,
     },
     image::{self, Desk},
