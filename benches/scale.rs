@@ -5,7 +5,7 @@
 //! intended) p50/p99 in simulated time, and for one session the teardown's simulated wall time as a ratio
 //! to the critical path of the simulated latencies and to the same steps done one after another.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use labguard::{
     clock::Clock,
@@ -62,10 +62,16 @@ async fn world(latency: Latency, max_sessions: usize) -> (Sandbox, Parts) {
         journal: Journal::in_memory(clock.clone()),
         clock,
         transport: sandbox.transport(),
+        workspace: folder(),
         seed: 1,
         max_sessions,
     };
     (sandbox, parts)
+}
+
+/// Where this run keeps its files.
+fn folder() -> PathBuf {
+    std::env::temp_dir().join(format!("labguard-bench-{}", std::process::id()))
 }
 
 /// Seconds of processor time this process has used.
@@ -83,7 +89,7 @@ fn resident_bytes() -> usize {
 
 async fn crowd(sessions: usize) {
     let (sandbox, parts) = world(Latency::aws_like(), sessions).await;
-    let folder = std::env::temp_dir().join(format!("labguard-bench-{}", std::process::id()));
+    let folder = folder();
     std::fs::create_dir_all(&folder).unwrap();
     let source = ImageSource::Executable {
         path: lab::tiny_executable(&folder).display().to_string(),
@@ -156,7 +162,7 @@ async fn crowd(sessions: usize) {
 async fn teardown() {
     let latency = Latency::aws_like();
     let (_sandbox, parts) = world(latency.clone(), 10).await;
-    let folder = std::env::temp_dir().join(format!("labguard-bench-{}", std::process::id()));
+    let folder = folder();
     std::fs::create_dir_all(&folder).unwrap();
     let source = ImageSource::Executable {
         path: lab::tiny_executable(&folder).display().to_string(),

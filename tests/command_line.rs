@@ -61,3 +61,35 @@ fn a_sound_configuration_is_0_and_its_data_is_on_stdout() {
     assert!(text(&completions.stdout).contains("complete -F _labguard"));
     assert!(!text(&completions.stdout).contains('\u{1b}'));
 }
+
+#[test]
+fn an_image_is_looked_at_without_a_daemon_and_a_bad_one_is_told_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let inspect = |source: &str, more: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_labguard"))
+            .args(["image", "inspect", source])
+            .args(more)
+            .env_clear()
+            .env("HOME", folder.path())
+            .output()
+            .expect("the binary starts")
+    };
+    let own = format!("executable:{}", env!("CARGO_BIN_EXE_labguard"));
+    let platform = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+    let asked = ["--platform", platform, "--port", "5000", "--arg", "predictor"];
+    let shown = inspect(&own, &asked);
+    let table = text(&shown.stdout);
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
+    for part in ["sha256:", platform, "5000/tcp", "LAYER", "[\"predictor\"]"] {
+        assert!(table.contains(part), "{part} is not in\n{table}");
+    }
+    let shown = inspect(&own, &[&asked[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert!(table.starts_with(json["digest"].as_str().unwrap()), "the same input, another digest: {json}");
+
+    let missing = folder.path().join("nowhere.tar").display().to_string();
+    let refused = inspect(&format!("archive:{missing}"), &[]);
+    assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(6), String::new()));
+    assert!(text(&refused.stderr).contains(&missing), "{}", text(&refused.stderr));
+    assert_eq!(inspect("lab.tar", &[]).status.code(), Some(2));
+}

@@ -64,6 +64,7 @@ async fn world(endpoint: &str, ministack: &Ministack, change: impl FnOnce(&mut P
         journal: Journal::in_memory(clock.clone()),
         clock,
         transport: Arc::new(TcpTransport::default()),
+        workspace: folder.path().join("images"),
         seed: 1,
         max_sessions: 10,
     };

@@ -92,6 +92,7 @@ pub(crate) fn running() -> SessionStatus {
         restarts: 0,
         resources: vec![live(ResourceKind::Cluster, "lab"), live(ResourceKind::Task, "token-1")],
         things_left: 2,
+        image: None,
         blockers: vec![],
         next_look: Some(noon() + Span::from_secs(10)),
         alarm: None,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::exit_code::ExitCode;
 use crate::{
     api::{AuthError, Problem, ProblemCode},
+    domain::model::{Fault, FaultClass},
     reconcile::handle::CommandError,
 };
 
@@ -56,6 +57,9 @@ pub enum CliError {
     /// The configuration has mistakes; each is a line.
     #[error("{0}")]
     Configuration(String),
+    /// An image could not be read or pushed.
+    #[error("{0}")]
+    Image(Fault),
     /// Something on this machine failed.
     #[error("cannot {what}")]
     Local {
@@ -118,6 +122,11 @@ impl CliError {
                 CommandError::AlreadyLive(_) | CommandError::Refused(_) => ExitCode::Refused,
                 CommandError::Journal(_) => ExitCode::Internal,
                 CommandError::Cloud(_) => ExitCode::AwsRefused,
+            },
+            CliError::Image(fault) => match fault.class {
+                FaultClass::NotFound => ExitCode::NotFound,
+                FaultClass::Rejected => ExitCode::Refused,
+                _ => ExitCode::AwsRefused,
             },
             CliError::Configuration(_) => ExitCode::Configuration,
             CliError::Local { .. } | CliError::File { .. } | CliError::Predictor(_) => ExitCode::Internal,

@@ -100,6 +100,8 @@ pub enum Command {
     History(command::history::History),
     /// The closing account of one session.
     Receipt(command::receipt::Receipt),
+    /// Look at an image, or push one, by hand.
+    Image(command::image::ImageArgs),
     /// Find what bears labguard's tag and belongs to no session; remove it with --yes.
     Sweep(command::sweep::Sweep),
     /// Serve the sandbox alone, for the AWS CLI and boto3.
@@ -195,6 +197,7 @@ mod tests {
                 "resume",
                 "history",
                 "receipt",
+                "image",
                 "sweep",
                 "sandbox",
                 "config",

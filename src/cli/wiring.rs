@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, ExitCode, error::CliError};
@@ -11,9 +12,10 @@ use crate::{
     config::{self, Settings},
     daemon::{self, Daemon, StartError, StartOptions},
     domain::{
-        model::{ImageConfig, ImageSource, Money, Span},
+        model::{ImageConfig, ImageProgress, ImageSource, Money, Span},
         policy::Policy,
     },
+    image::Report,
     reconcile::handle::Handle,
     sandbox::{
         Sandbox, SandboxConfig,
@@ -172,6 +174,16 @@ fn refused(error: StartError) -> CliError {
         cause = error.source();
     }
     CliError::Start { message, code }
+}
+
+/// What pushes images without a daemon, and how far it has come.
+pub(super) async fn by_hand(
+    context: &Context,
+) -> Result<(daemon::ByHand, Report, watch::Receiver<Option<ImageProgress>>), CliError> {
+    let settings = context.settings()?;
+    begin_log(context, &settings, "warn")?;
+    let (report, ear) = Report::new(Clock::System);
+    Ok((daemon::ByHand::new(&settings).await, report, ear))
 }
 
 /// Serves the sandbox until `stop`.

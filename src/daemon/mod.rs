@@ -4,8 +4,11 @@
 //! holds, and starts the loop, the publisher, the cron wake-ups and the local API. [`Daemon::drain`] ends it
 //! cleanly: sessions are kept or torn down as their policy says, then the journal is closed.
 
+mod by_hand;
 mod reload;
 pub mod systemd;
+
+pub use by_hand::ByHand;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -161,6 +164,7 @@ pub async fn start(settings: Settings, options: StartOptions) -> Result<Daemon, 
         transport: Arc::new(TcpTransport::default()),
         card: rate_card(&settings),
         metrics: Arc::clone(&metrics),
+        workspace: settings.daemon.state_folder().join("images"),
         seed: seed(&clock),
         max_sessions: settings.daemon.max_sessions as usize,
         checkpoint: None,

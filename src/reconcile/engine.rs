@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -14,14 +15,17 @@ use std::{
 
 use futures::future::BoxFuture;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 
 use super::{
     executor,
     identity::WhoAmI,
     observe,
     slot::{Durability, Slot},
-    summary, watcher,
+    summary, supply, watcher,
 };
 use crate::{
     clock::Clock,
@@ -55,6 +59,8 @@ pub struct Boundaries {
     pub card: RateCard,
     /// Prometheus metrics.
     pub metrics: Arc<Metrics>,
+    /// Where images are spooled and what was seen of them is remembered; made when needed.
+    pub workspace: PathBuf,
     /// Seed of session ids.
     pub seed: u64,
     /// Most live sessions at once.
@@ -72,6 +78,9 @@ pub struct Engine {
     pub(super) card: RateCard,
     pub(super) metrics: Arc<Metrics>,
     pub(super) max_sessions: usize,
+    pub(super) workspace: PathBuf,
+    /// Whose image may be on its way.
+    pub(super) supplies: Arc<Semaphore>,
     checkpoint: Option<Checkpoint>,
     ids: Mutex<SmallRng>,
     book: RwLock<BTreeMap<String, Arc<Policy>>>,
@@ -104,6 +113,8 @@ impl Engine {
             card: boundaries.card,
             metrics: boundaries.metrics,
             max_sessions: boundaries.max_sessions,
+            workspace: boundaries.workspace,
+            supplies: Arc::new(Semaphore::new(supply::AT_ONCE)),
             checkpoint: boundaries.checkpoint,
             ids: Mutex::new(SmallRng::seed_from_u64(boundaries.seed)),
             book: RwLock::new(book.into_iter().map(|(name, policy)| (name, Arc::new(policy))).collect()),
@@ -253,6 +264,7 @@ impl Engine {
         }
         let mut observation = None;
         for _ in 0..ROUNDS {
+            executor::take_in(self, slot).await;
             let seen = slot.snapshot().await;
             if seen.record.is_closed() {
                 self.retire(slot, &seen.record, &seen.policy);
@@ -283,6 +295,7 @@ impl Engine {
             }
             let (notes, steps) = (std::mem::take(&mut plan.notes), std::mem::take(&mut plan.steps));
             watcher::follow(self, slot, plan.watch.as_ref(), &seen.policy);
+            supply::follow(slot, plan.supply).await;
             if notes.is_empty() && steps.is_empty() {
                 self.publish(slot, &plan, &fresh).await;
                 return Some(plan.wake_at.unwrap_or(now + Span::from_secs(60)));
@@ -325,8 +338,9 @@ impl Engine {
 
     async fn publish(&self, slot: &Slot, plan: &Plan, fresh: &Observation) {
         let seen = slot.snapshot().await;
-        let aside =
-            summary::Aside { health: fresh.health.clone(), alarm: seen.alarm, refused: fresh.credentials.refused };
+        let image = lock(&slot.memory).supply.as_ref().and_then(supply::Supply::progress);
+        let refused = fresh.credentials.refused;
+        let aside = summary::Aside { health: fresh.health.clone(), alarm: seen.alarm, refused, image };
         let status = summary::status(&seen.record, &seen.policy, plan, &aside, self.clock.now());
         self.metrics.session(&summary::gauges(&status));
         slot.status.send_replace(Arc::new(status));
@@ -352,6 +366,7 @@ impl Engine {
         {
             let mut memory = lock(&slot.memory);
             memory.watcher = None;
+            memory.supply = None;
             if !std::mem::replace(&mut memory.retired, true) {
                 self.live.fetch_sub(1, Ordering::Relaxed);
             }

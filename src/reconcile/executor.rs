@@ -1,14 +1,15 @@
 //! Carries a plan's steps out: journal the intent, call the cloud, journal the outcome.
 //!
 //! Guarantees: nothing is made without a durable intent before the call; what takes things away goes on
-//! even when the journal cannot be written; every step may be run twice. Must never choose: whatever is
-//! open in a step is a mistake in the plan.
+//! even when the journal cannot be written; every step may be run twice; an image is only started here and goes on
+//! beside the loop ([`super::supply`]). Must never choose: whatever is open in a step is a mistake in the plan.
 
 use futures::future::join_all;
 
 use super::{
     engine::Engine,
     slot::{Durability, Slot},
+    supply,
 };
 use crate::{
     cloud::{Ensured, Owner},
@@ -84,7 +85,24 @@ fn called(spec: &Spec) -> (&str, Option<TaskSize>) {
     }
 }
 
+/// Takes in what has come of an image that was supplied beside the loop.
+pub(super) async fn take_in(engine: &Engine, slot: &Slot) {
+    let Some((step, outcome)) = supply::ended(slot) else { return };
+    let record = slot.snapshot().await.record;
+    let outcome = outcome.map(|ensured| match &step {
+        Step::Ensure { key, spec, .. } => made(*key, spec, ensured),
+        _ => Vec::new(),
+    });
+    finish(engine, slot, &record, &step, outcome).await;
+}
+
 async fn run(engine: &Engine, slot: &Slot, record: &Record, step: Step) -> bool {
+    if let Step::Ensure { spec: Spec::Image(image), .. } = &step {
+        engine.checkpoint("before a call").await;
+        let image = image.clone();
+        supply::start(engine, slot, record, step, image);
+        return false;
+    }
     let owner = Owner { session: &record.id, owner: &record.owner };
     let cloud = &engine.cloud;
     engine.checkpoint("before a call").await;
@@ -93,11 +111,9 @@ async fn run(engine: &Engine, slot: &Slot, record: &Record, step: Step) -> bool 
         Step::Survey { vpc, subnets } => {
             cloud.survey(vpc.as_deref(), subnets).await.map(|network| vec![Event::Surveyed { network }])
         }
-        Step::Ensure { key, spec, adopt } => match spec {
-            Spec::Image(image) => crate::image::ensure(&crate::image::Desk::silent(cloud, owner), image).await,
-            _ => cloud.ensure(owner, *key, spec, *adopt).await,
+        Step::Ensure { key, spec, adopt } => {
+            cloud.ensure(owner, *key, spec, *adopt).await.map(|ensured| made(*key, spec, ensured))
         }
-        .map(|ensured| made(*key, spec, ensured)),
         Step::StopTask { key, removal } => {
             cloud.stop_task(owner, removal).await.map(|effect| vec![done(*key, Action::Stop, effect, None)])
         }
@@ -107,20 +123,31 @@ async fn run(engine: &Engine, slot: &Slot, record: &Record, step: Step) -> bool 
         }
         .map(|effect| vec![done(*key, Action::Remove, effect, None)]),
     };
+    finish(engine, slot, record, &step, outcome).await
+}
+
+/// Journals what came of a step; whether it did what it should.
+async fn finish(
+    engine: &Engine,
+    slot: &Slot,
+    record: &Record,
+    step: &Step,
+    outcome: Result<Vec<Event>, Fault>,
+) -> bool {
     engine.checkpoint("after a call").await;
-    let action = match &step {
+    let action = match step {
         Step::Identify | Step::Survey { .. } | Step::Ensure { .. } => Action::Create,
         Step::StopTask { .. } => Action::Stop,
         Step::Remove { .. } => Action::Remove,
     };
     let (events, changed) = match outcome {
         Ok(events) => {
-            tell(record, &step, &events);
+            tell(record, step, &events);
             (events, true)
         }
         Err(fault) => {
             let fault = scrubbed(fault);
-            tell_fault(&step, action, &fault);
+            tell_fault(step, action, &fault);
             (vec![Event::Failed { key: step.key(), action, fault }], false)
         }
     };

@@ -19,6 +19,7 @@ pub mod recovery;
 pub mod slot;
 pub mod status;
 pub mod summary;
+mod supply;
 pub mod watcher;
 
 pub use engine::{Boundaries, Checkpoint, Engine};

@@ -43,6 +43,8 @@ struct Book {
     published: HashMap<SessionId, (Timestamp, MetricHours)>,
     /// The failure told last, so that it is told once.
     told: Option<String>,
+    /// How many rounds there were.
+    rounds: usize,
 }
 
 impl Book {
@@ -78,8 +80,9 @@ impl Book {
             match engine.cloud.put_metrics(&namespace, &data).await {
                 Ok(calls) => {
                     self.told = None;
-                    // Shared calls are counted in full for each: never too little.
-                    for (slot, data) in sessions {
+                    let sizes: Vec<usize> = sessions.iter().map(|(_, data)| data.len()).collect();
+                    let shares = shares(calls, &sizes, self.rounds);
+                    for ((slot, data), calls) in sessions.into_iter().zip(shares) {
                         let (last, hours) = live.entry(slot.id.clone()).or_default();
                         *last = now;
                         let hours = hours.count(&data);
@@ -100,9 +103,47 @@ impl Book {
             }
         }
         self.published = live;
+        self.rounds = self.rounds.wrapping_add(1);
     }
+}
+
+/// Who bears how many of the shared calls: by the data in them, to the call, beginning each round with another
+/// session, so that none pays for all.
+fn shares(calls: u64, sizes: &[usize], round: usize) -> Vec<u64> {
+    let all: u64 = sizes.iter().map(|size| *size as u64).sum();
+    let mut shares = vec![0; sizes.len()];
+    let (mut before, mut borne) = (0, 0);
+    for place in 0..sizes.len() {
+        let who = (place + round) % sizes.len();
+        before += sizes[who] as u64;
+        let due = calls * before / all.max(1);
+        shares[who] = due - borne;
+        borne = due;
+    }
+    shares
 }
 
 fn datum(datum: cloudwatch::Datum) -> cloud::Datum {
     cloud::Datum { name: datum.name, value: datum.value, unit: datum.unit, dimensions: datum.dimensions, at: datum.at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_calls_are_borne_to_the_call_and_in_turn() {
+        for (calls, sizes) in [(1, vec![5; 10]), (7, vec![1, 200, 5, 1000, 3]), (0, vec![2]), (3, vec![4])] {
+            let mut borne = vec![0; sizes.len()];
+            for round in 0..sizes.len() {
+                let shares = shares(calls, &sizes, round);
+                assert_eq!(shares.iter().sum::<u64>(), calls, "{calls} of {sizes:?} in round {round}");
+                borne.iter_mut().zip(shares).for_each(|(borne, share)| *borne += share);
+            }
+            if sizes.iter().all(|size| *size == sizes[0]) {
+                assert!(borne.iter().all(|share| *share == calls), "each pays in its turn: {borne:?}");
+            }
+        }
+        assert_eq!(shares(5, &[], 3), Vec::<u64>::new());
+    }
 }

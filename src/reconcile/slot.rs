@@ -11,7 +11,7 @@ use std::sync::{
 
 use tokio::sync::{Mutex, watch};
 
-use super::{engine::Engine, status::SessionStatus, watcher::Watcher};
+use super::{engine::Engine, status::SessionStatus, supply::Supply, watcher::Watcher};
 use crate::{
     domain::{
         model::{Event, Record, SessionId, Timestamp},
@@ -27,6 +27,8 @@ pub struct Memory {
     pub tasks_seen_at: Option<Timestamp>,
     /// Who watches its present task.
     pub watcher: Option<Watcher>,
+    /// Its image, while it is on its way.
+    pub supply: Option<Supply>,
     /// Whether it is closed and no longer counted among the live.
     pub retired: bool,
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{
-    Blocker, Cause, Identity, LastActivity, Life, Limit, Money, Phase, ResourceKey, SessionId, Span, Timestamp,
+    Blocker, Cause, Identity, ImageProgress, LastActivity, Life, Limit, Money, Phase, ResourceKey, SessionId, Span,
+    Timestamp,
 };
 
 /// One resource of a session, for status.
@@ -94,6 +95,9 @@ pub struct SessionStatus {
     pub resources: Vec<ResourceStatus>,
     /// How many things of ours may still exist.
     pub things_left: usize,
+    /// How far its image has come, while that is being supplied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageProgress>,
     /// What blocks the end.
     pub blockers: Vec<Blocker>,
     /// When the next look is due.

@@ -3,7 +3,8 @@
 use crate::{
     domain::{
         model::{
-            Event, FaultClass, HealthReading, Life, Money, Phase, Plan, Record, Resource, Span, TaskStatus, Timestamp,
+            Event, FaultClass, HealthReading, ImageProgress, Life, Money, Phase, Plan, Record, Resource, Span,
+            TaskStatus, Timestamp,
         },
         policy::Policy,
     },
@@ -21,6 +22,8 @@ pub struct Aside {
     pub alarm: Option<String>,
     /// Whether AWS refuses the credentials.
     pub refused: bool,
+    /// How far the image has come.
+    pub image: Option<ImageProgress>,
 }
 
 /// The status of a session.
@@ -34,7 +37,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
         owner: record.owner.clone(),
         phase: record.phase,
         phase_since: record.phase_since,
-        doing: doing(record),
+        doing: doing(record, aside.image.as_ref()),
         identity: record.identity.clone(),
         opened_at: record.opened_at,
         // The address of a task that is gone, or going, is nobody's any more.
@@ -73,6 +76,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
             })
             .collect(),
         things_left: record.ours_left().count(),
+        image: aside.image.clone(),
         blockers: record.blockers.clone(),
         next_look: plan.wake_at,
         alarm: alarm(record, aside),
@@ -116,7 +120,7 @@ fn alarm(record: &Record, aside: &Aside) -> Option<String> {
 }
 
 /// What the session is at, in a person's words.
-fn doing(record: &Record) -> String {
+fn doing(record: &Record, image: Option<&ImageProgress>) -> String {
     let named = |wanted: &dyn Fn(Life) -> bool| -> String {
         let kinds: Vec<String> = record
             .resources
@@ -128,9 +132,10 @@ fn doing(record: &Record) -> String {
     };
     match record.phase {
         Phase::Pending => "accepted".to_owned(),
-        Phase::Provisioning => match named(&|life| life == Life::Intended) {
-            making if making.is_empty() => "looking at the account".to_owned(),
-            making => format!("making {making}"),
+        Phase::Provisioning => match (named(&|life| life == Life::Intended), image) {
+            (making, _) if making.is_empty() => "looking at the account".to_owned(),
+            (making, None) => format!("making {making}"),
+            (making, Some(image)) => format!("making {making}: {}", image.describe()),
         },
         Phase::Starting => match record.current_task().and_then(|(_, task)| task.task.as_ref()) {
             Some(task) if task.status == TaskStatus::Running => "waiting for the first healthy answer".to_owned(),

@@ -104,8 +104,10 @@ pub const TABLE: &[Row] = &[
             "daemon",
             "sandbox",
             "predictor",
+            // image inspect and push show what was read and sent, without a daemon
+            "image",
         ],
-        "layer 5; besides, it is the API's client, run, demo, sandbox, predictor and config start those, and demo sets policy values",
+        "layer 5; besides, it is the API's client, run, demo, sandbox, predictor, config and image start those, and demo sets policy values",
     ),
     // 6
     row("config", &["*"], "layer 6: turns files into every component's configuration"),

@@ -99,15 +99,16 @@ impl World {
         let mut cloud = lab::cloud_config(&clock);
         cloud.http_client = Some(sandbox.http_client());
         cloud.registry_transport = Some(sandbox.transport());
+        let folder = tempfile::tempdir().unwrap();
         let parts = Parts {
             cloud: Cloud::connect(cloud).await,
             journal: Journal::in_memory(clock.clone()),
             clock,
             transport: sandbox.transport(),
+            workspace: folder.path().join("images"),
             seed,
             max_sessions: 100,
         };
-        let folder = tempfile::tempdir().unwrap();
         let source = ImageSource::Executable {
             path: lab::tiny_executable(folder.path()).display().to_string(),
             args: vec!["predictor".to_owned(), "serve".to_owned()],

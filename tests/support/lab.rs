@@ -1,6 +1,6 @@
 //! An engine for tests: boundaries put together as the daemon does, without its API and signals.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use labguard::{
     clock::Clock,
@@ -36,6 +36,8 @@ pub struct Parts {
     pub journal: Journal,
     pub clock: Clock,
     pub transport: Arc<dyn Transport>,
+    /// Where images are spooled.
+    pub workspace: PathBuf,
     pub seed: u64,
     pub max_sessions: usize,
 }
@@ -50,6 +52,7 @@ impl Lab {
             transport: Arc::clone(&parts.transport),
             card: RateCard::us_east_1(),
             metrics: Arc::new(Metrics::new()),
+            workspace: parts.workspace.clone(),
             seed: parts.seed,
             max_sessions: parts.max_sessions,
             checkpoint,

@@ -51,15 +51,17 @@ impl House {
         let mut cloud = lab::cloud_config(&clock);
         cloud.http_client = Some(sandbox.http_client());
         cloud.registry_transport = Some(sandbox.transport());
+        let folder = tempfile::tempdir().unwrap();
         let parts = Parts {
             cloud: Cloud::connect(cloud).await,
             journal: Journal::in_memory(clock.clone()),
             clock,
             transport: sandbox.transport(),
+            workspace: folder.path().join("images"),
             seed: 7,
             max_sessions: 10,
         };
-        House { sandbox, containers, parts, folder: tempfile::tempdir().unwrap() }
+        House { sandbox, containers, parts, folder }
     }
 
     /// A session called `lab` from an assembled image, with every name its own.

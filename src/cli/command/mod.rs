@@ -7,6 +7,7 @@ pub mod demo;
 pub mod down;
 pub mod extend;
 pub mod history;
+pub mod image;
 pub mod plan;
 pub mod predictor;
 pub mod receipt;

@@ -5,7 +5,9 @@
 
 pub mod columns;
 pub mod estimate;
+pub mod image;
 pub mod json;
+pub mod layers;
 pub mod moment;
 pub mod narrator;
 pub mod receipt;

@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{
     BOLD, DIM, Icon, Output,
+    layers::{self, Bars},
     moment::{short, tenths},
 };
 use crate::{
-    domain::model::{Life, Span, Timestamp},
+    domain::model::{ImageProgress, Life, Span, Timestamp},
     reconcile::status::SessionStatus,
 };
 
@@ -93,10 +94,30 @@ pub fn changes(before: Option<&SessionStatus>, now: &SessionStatus) -> Vec<Line>
     lines
 }
 
+/// What moves on a terminal: what goes on now, and below it the layers on their way.
+struct Drawn {
+    all: MultiProgress,
+    spinner: ProgressBar,
+    bars: Bars,
+}
+
+impl Drawn {
+    fn new() -> Self {
+        let all = MultiProgress::new();
+        let spinner = all.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            spinner.set_style(style);
+        }
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        let bars = Bars::new(all.clone());
+        Self { all, spinner, bars }
+    }
+}
+
 /// Tells the changes of one session.
 pub struct Narrator {
     output: Output,
-    spinner: Option<ProgressBar>,
+    drawn: Option<Drawn>,
     before: Option<SessionStatus>,
     since: Option<Timestamp>,
 }
@@ -105,15 +126,8 @@ impl Narrator {
     /// One that has told nothing yet.
     #[must_use]
     pub fn new(output: &Output) -> Self {
-        let spinner = (output.talk.terminal && !output.quiet).then(|| {
-            let spinner = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-                spinner.set_style(style);
-            }
-            spinner.enable_steady_tick(Duration::from_millis(100));
-            spinner
-        });
-        Self { output: output.clone(), spinner, before: None, since: None }
+        let drawn = (output.talk.terminal && !output.quiet).then(Drawn::new);
+        Self { output: output.clone(), drawn, before: None, since: None }
     }
 
     /// One that starts where another left off: what stands is not told again.
@@ -135,8 +149,20 @@ impl Narrator {
         for line in changes(self.before.as_ref(), status) {
             self.line(&line, Some(elapsed));
         }
-        self.doing(&format!("{}: {}", status.phase, status.doing));
+        self.supply(self.before.as_ref().and_then(|before| before.image.clone()).as_ref(), status.image.as_ref());
+        match &status.image {
+            Some(image) => self.doing(&format!("{}: {}", status.phase, image.describe())),
+            None => self.doing(&format!("{}: {}", status.phase, status.doing)),
+        }
         self.before = Some(status.clone());
+    }
+
+    /// Shows how an image's supply has come on: bars on a terminal, lines elsewhere.
+    pub fn supply(&mut self, before: Option<&ImageProgress>, now: Option<&ImageProgress>) {
+        match &mut self.drawn {
+            Some(drawn) => drawn.bars.show(now),
+            None => layers::news(before, now).iter().for_each(|line| self.line(line, None)),
+        }
     }
 
     /// Tells one thing.
@@ -157,16 +183,16 @@ impl Narrator {
 
     /// Does something on the same terminal with the spinner out of the way.
     pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
-        match &self.spinner {
-            Some(spinner) => spinner.suspend(work),
+        match &self.drawn {
+            Some(drawn) => drawn.all.suspend(work),
             None => work(),
         }
     }
 
     /// Shows what goes on now; terminals only.
     pub fn doing(&self, text: &str) {
-        if let Some(spinner) = &self.spinner {
-            spinner.set_message(text.to_owned());
+        if let Some(drawn) = &self.drawn {
+            drawn.spinner.set_message(text.to_owned());
         }
     }
 
@@ -181,8 +207,9 @@ impl Narrator {
 
 impl Drop for Narrator {
     fn drop(&mut self) {
-        if let Some(spinner) = &self.spinner {
-            spinner.finish_and_clear();
+        if let Some(drawn) = &mut self.drawn {
+            drawn.bars.show(None);
+            drawn.spinner.finish_and_clear();
         }
     }
 }

@@ -78,6 +78,11 @@ fn ensure(turn: &mut Turn<'_>, key: ResourceKey, spec: Spec, adopt: bool) {
         if matches!(resource.life, Life::Live | Life::Leaving) {
             return;
         }
+        if key.kind == ResourceKind::Image && turn.seen.supplying {
+            // It is on its way already, beside the loop.
+            turn.supply = true;
+            return;
+        }
         let wait = resource.last_fault.as_ref().map(|(at, _)| *at + retry::create_wait(resource.failures));
         if resource.life == Life::Intended && wait.is_some_and(|at| !turn.reached(at)) {
             return;

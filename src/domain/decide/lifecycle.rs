@@ -28,6 +28,7 @@ pub(super) fn run(turn: &mut Turn<'_>) {
     if turn.ending_stage().is_some() {
         // Ended in this very turn: what was asked for the sake of building is asked no more.
         turn.steps.retain(|step| step.key().is_some());
+        turn.supply = false;
     }
     match turn.ending_stage() {
         None => warnings::give(turn),

@@ -24,7 +24,7 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
         Outlook { spend, rate, teardown_cost, budget: limits::budget(&turn.record, turn.policy()), idle, limits };
     let wake_at = wake(&mut turn, &outlook);
     let watch = watch(&turn);
-    Plan { notes: turn.notes, steps: turn.steps, watch, wake_at, outlook }
+    Plan { notes: turn.notes, steps: turn.steps, watch, supply: turn.supply, wake_at, outlook }
 }
 
 /// The serving task, once it has an address.

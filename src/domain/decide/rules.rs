@@ -53,6 +53,32 @@ fn everything_without_needs_is_made_side_by_side() {
 }
 
 #[test]
+fn an_image_on_its_way_is_not_asked_for_again_and_is_wanted_only_while_the_session_is_built() {
+    let policy = policy();
+    let mut world = World::new(policy.clone(), 1);
+    let image = ResourceKey::only(ResourceKind::Image);
+    // The image is intended, and its supply has begun.
+    while !world.record.resources.contains_key(&image) {
+        world.turn();
+    }
+    world.record.resources.remove(&image);
+    let intended = Event::Intended { key: image, action: Action::Create, name: "lab".into(), size: None };
+    world.record.apply(world.now, &intended);
+    let asks = |plan: &Plan| plan.steps.iter().any(|step| step.key() == Some(image) && step.creates());
+    let idle = look(&world.record, &policy, &Observation::default(), world.now);
+    assert!(asks(&idle) && !idle.supply, "after a crash it is asked for again");
+    let busy = Observation { supplying: true, ..Observation::default() };
+    let goes_on = look(&world.record, &policy, &busy, world.now);
+    assert!(!asks(&goes_on) && goes_on.supply, "{:?}", goes_on.steps);
+    for stage in [Stage::Stop, Stage::Teardown] {
+        let mut ending = world.record.clone();
+        ending.apply(world.now, &Event::Ending { cause: Cause::Operator, detail: "enough".into(), stage });
+        let plan = look(&ending, &policy, &busy, world.now);
+        assert!(!asks(&plan) && !plan.supply, "{stage:?}");
+    }
+}
+
+#[test]
 fn each_limit_ends_a_running_session_at_its_time() {
     let minute = Span::from_mins(1);
     let quiet = |since| Observation { activity: ActivityReading::Quiet { since }, ..Observation::default() };

@@ -21,13 +21,16 @@ pub(super) struct Turn<'a> {
     pub now: Timestamp,
     pub notes: Vec<Event>,
     pub steps: Vec<Step>,
+    /// Whether the image that is being supplied is still wanted.
+    pub supply: bool,
     /// Instants at which something becomes due.
     pub due: Vec<Timestamp>,
 }
 
 impl<'a> Turn<'a> {
     pub fn new(record: &'a Record, seen: &'a Observation, rules: Rules<'a>, now: Timestamp) -> Self {
-        Self { record: Cow::Borrowed(record), seen, rules, now, notes: Vec::new(), steps: Vec::new(), due: Vec::new() }
+        let (notes, steps, due) = (Vec::new(), Vec::new(), Vec::new());
+        Self { record: Cow::Borrowed(record), seen, rules, now, notes, steps, supply: false, due }
     }
 
     pub fn policy(&self) -> &'a Policy {

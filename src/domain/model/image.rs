@@ -131,6 +131,8 @@ pub fn child_mark(mark: &str, place: usize) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SupplyStage {
+    /// Other images are on their way.
+    Waiting,
     /// It is read from where it is.
     Reading,
     /// Layers and manifests are sent.
@@ -178,6 +180,25 @@ pub struct ImageProgress {
 }
 
 impl ImageProgress {
+    /// As a person would say it: `pushing to HOST/lab, 12.5 of 80.2 MB`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let doing = match self.stage {
+            SupplyStage::Waiting => "waiting for",
+            SupplyStage::Reading => "reading",
+            SupplyStage::Pushing => "pushing",
+        };
+        let (done, all) = self.bytes();
+        // Tenths of a megabyte, as registries and engines show sizes.
+        let tenths = |bytes: u64| format!("{}.{}", bytes / 1_000_000, bytes % 1_000_000 / 100_000);
+        match (self.stage, all) {
+            (SupplyStage::Pushing, 1..) => {
+                format!("{doing} {}, {} of {} MB", self.detail, tenths(done), tenths(all))
+            }
+            _ => format!("{doing} {}", self.detail),
+        }
+    }
+
     /// Bytes that are sent or were there, and all bytes.
     #[must_use]
     pub fn bytes(&self) -> (u64, u64) {

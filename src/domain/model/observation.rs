@@ -97,6 +97,9 @@ pub struct Observation {
     pub draining: bool,
     /// How many live sessions share the account's allowance of reads, this one included.
     pub sharing: usize,
+    /// Whether the image is being supplied, beside the loop.
+    #[serde(default)]
+    pub supplying: bool,
 }
 
 impl Observation {

@@ -115,6 +115,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What to watch while nothing else happens.
     pub watch: Option<Watch>,
+    /// Whether an image that is being supplied is still wanted; if not, its supply ends.
+    #[serde(default)]
+    pub supply: bool,
     /// When to look again even if nothing wakes us.
     pub wake_at: Option<Timestamp>,
     /// For status.
