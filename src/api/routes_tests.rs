@@ -270,6 +270,13 @@ async fn the_described_shapes_are_the_ones_that_are_sent() {
     assert_eq!(described("LastActivity"), sent(status["last_activity"].clone()));
     assert_eq!(described("Limit"), sent(status["limits"][0].clone()));
     assert_eq!(described("ResourceStatus"), sent(status["resources"][0].clone()));
+    let image = json!({ "stage": "pushing", "detail": "", "layers": [
+        { "digest": "", "size": 1, "sent": 0, "state": "already_there" }
+    ], "since": "2026-11-22T14:00:00Z" });
+    let image = serde_json::from_value::<crate::domain::model::ImageProgress>(image).unwrap();
+    let image = serde_json::to_value(image).unwrap();
+    assert_eq!(described("LayerProgress"), sent(image["layers"][0].clone()));
+    assert_eq!(described("ImageProgress"), sent(image));
     assert_eq!(described("ReceiptResource"), sent(receipt["resources"][0].clone()));
     assert_eq!(described("CostLine"), sent(receipt["lines"][0].clone()));
     assert_eq!(described("SessionStatus"), sent(status));

@@ -55,6 +55,8 @@ pub struct SessionStatus {
     pub resources: Vec<ResourceStatus>,
     /// How many things of ours may still exist.
     pub things_left: u64,
+    /// How far its image has come, while that is being supplied.
+    pub image: Option<ImageProgress>,
     /// What blocks the end.
     pub blockers: Vec<Blocker>,
     /// When the next look is due.
@@ -77,6 +79,32 @@ pub struct Identity {
     /// Region.
     #[schema(example = "us-east-1")]
     pub region: String,
+}
+
+/// How far an image's supply has come.
+#[derive(ToSchema)]
+pub struct ImageProgress {
+    /// `waiting`, `reading` or `pushing`.
+    pub stage: String,
+    /// What is read, or where it is pushed.
+    pub detail: String,
+    /// Layers and configurations, once known.
+    pub layers: Vec<LayerProgress>,
+    /// Since when the stage lasts.
+    pub since: String,
+}
+
+/// How far one layer has come.
+#[derive(ToSchema)]
+pub struct LayerProgress {
+    /// `sha256:…`.
+    pub digest: String,
+    /// Its size in bytes, as sent.
+    pub size: u64,
+    /// Bytes sent in the present try.
+    pub sent: u64,
+    /// `waiting`, `sending`, `sent` or `already_there`.
+    pub state: String,
 }
 
 /// Health of the application.
@@ -133,6 +161,8 @@ pub struct ResourceStatus {
     pub ours: bool,
     /// The last failure, if its present action failed.
     pub fault: Option<String>,
+    /// What its removal waits for, while that is the usual course of things and no failure.
+    pub waiting: Option<String>,
 }
 
 /// Something that stands in the way of an end.

@@ -23,16 +23,33 @@ pub struct ResourceStatus {
     /// The last failure, if its present action failed.
     pub fault: Option<String>,
     /// What its removal waits for, while that is the usual course of things and no failure.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub waiting: Option<String>,
 }
 
 impl SessionStatus {
+    /// Says how far the image has come, in `doing` too.
+    pub fn show_image(&mut self, image: Option<ImageProgress>) {
+        if let Some(before) = &self.image
+            && let Some(doing) = self.doing.strip_suffix(&told(before))
+        {
+            self.doing.truncate(doing.len());
+        }
+        if let Some(now) = &image {
+            self.doing.push_str(&told(now));
+        }
+        self.image = image;
+    }
+
     /// How long it has been idle at `now`, where that is known: this status may be some seconds old.
     #[must_use]
     pub fn idle_at(&self, now: Timestamp) -> Option<Span> {
         self.idle.map(|idle| idle + now.since(self.at))
     }
+}
+
+fn told(image: &ImageProgress) -> String {
+    format!(": {}", image.describe())
 }
 
 /// Health, for status.
@@ -96,7 +113,7 @@ pub struct SessionStatus {
     /// How many things of ours may still exist.
     pub things_left: usize,
     /// How far its image has come, while that is being supplied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub image: Option<ImageProgress>,
     /// What blocks the end.
     pub blockers: Vec<Blocker>,

@@ -31,13 +31,13 @@ pub struct Aside {
 pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now: Timestamp) -> SessionStatus {
     let outlook = &plan.outlook;
     let budget = if outlook.budget == Money::ZERO { policy.limits.budget } else { outlook.budget };
-    SessionStatus {
+    let mut status = SessionStatus {
         id: record.id.clone(),
         name: record.name.clone(),
         owner: record.owner.clone(),
         phase: record.phase,
         phase_since: record.phase_since,
-        doing: doing(record, aside.image.as_ref()),
+        doing: doing(record),
         identity: record.identity.clone(),
         opened_at: record.opened_at,
         // The address of a task that is gone, or going, is nobody's any more.
@@ -76,13 +76,15 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
             })
             .collect(),
         things_left: record.ours_left().count(),
-        image: aside.image.clone(),
+        image: None,
         blockers: record.blockers.clone(),
         next_look: plan.wake_at,
         alarm: alarm(record, aside),
         closed_at: record.closed_at,
         at: now,
-    }
+    };
+    status.show_image(aside.image.clone());
+    status
 }
 
 /// That long a removal may wait for something else to go before it is told as a fault (aws-facts §4: an
@@ -120,7 +122,7 @@ fn alarm(record: &Record, aside: &Aside) -> Option<String> {
 }
 
 /// What the session is at, in a person's words.
-fn doing(record: &Record, image: Option<&ImageProgress>) -> String {
+fn doing(record: &Record) -> String {
     let named = |wanted: &dyn Fn(Life) -> bool| -> String {
         let kinds: Vec<String> = record
             .resources
@@ -132,10 +134,9 @@ fn doing(record: &Record, image: Option<&ImageProgress>) -> String {
     };
     match record.phase {
         Phase::Pending => "accepted".to_owned(),
-        Phase::Provisioning => match (named(&|life| life == Life::Intended), image) {
-            (making, _) if making.is_empty() => "looking at the account".to_owned(),
-            (making, None) => format!("making {making}"),
-            (making, Some(image)) => format!("making {making}: {}", image.describe()),
+        Phase::Provisioning => match named(&|life| life == Life::Intended) {
+            making if making.is_empty() => "looking at the account".to_owned(),
+            making => format!("making {making}"),
         },
         Phase::Starting => match record.current_task().and_then(|(_, task)| task.task.as_ref()) {
             Some(task) if task.status == TaskStatus::Running => "waiting for the first healthy answer".to_owned(),

@@ -171,7 +171,7 @@ impl Shown {
     async fn follow(mut self) -> std::convert::Infallible {
         while self.progress.changed().await.is_ok() {
             let progress = self.progress.borrow_and_update().clone();
-            self.status.send_modify(|status| Arc::make_mut(status).image = progress);
+            self.status.send_modify(|status| Arc::make_mut(status).show_image(progress));
             sleep(TOLD_EVERY).await;
         }
         // The speaker is gone: the work is about to end.

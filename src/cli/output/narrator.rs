@@ -150,10 +150,7 @@ impl Narrator {
             self.line(&line, Some(elapsed));
         }
         self.supply(self.before.as_ref().and_then(|before| before.image.clone()).as_ref(), status.image.as_ref());
-        match &status.image {
-            Some(image) => self.doing(&format!("{}: {}", status.phase, image.describe())),
-            None => self.doing(&format!("{}: {}", status.phase, status.doing)),
-        }
+        self.doing(&format!("{}: {}", status.phase, status.doing));
         self.before = Some(status.clone());
     }
 
