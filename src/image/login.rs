@@ -98,6 +98,18 @@ impl Login {
         Ok((current.header.clone(), current.generation))
     }
 
+    /// A refusal for want of a good login, with what to do about that.
+    pub(super) async fn explain(&self, refused: Fault) -> Fault {
+        let Keys::Stored(server) = &self.keys else { return refused };
+        let advice = match self.current.lock().await.header {
+            None => format!("no login for it is stored: run `docker login {server}`"),
+            Some(_) => {
+                format!("it does not take the stored login: run `docker login {server}` again, or check its rights")
+            }
+        };
+        Fault { advice: Some(advice), ..refused }
+    }
+
     /// After a 401: gets another login, unless somebody did since `used`. False when there is none to be had.
     pub(super) async fn renew(
         &self,

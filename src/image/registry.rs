@@ -134,7 +134,7 @@ impl Registry {
             if tries.logged_in
                 || !self.login.renew(&self.wire, &self.endpoint, operation, answer.headers(), tried.generation).await?
             {
-                return Err(refusal(operation, &answer));
+                return Err(self.login.explain(refusal(operation, &answer)).await);
             }
             tries.logged_in = true;
             return Ok(None);
