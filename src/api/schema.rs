@@ -84,7 +84,7 @@ pub struct Identity {
 /// How far an image's supply has come.
 #[derive(ToSchema)]
 pub struct ImageProgress {
-    /// `waiting`, `reading` or `pushing`.
+    /// `waiting`, `building`, `reading` or `pushing`.
     pub stage: String,
     /// What is read, or where it is pushed.
     pub detail: String,

@@ -96,6 +96,18 @@ impl<'a> Across<'a> {
                 let expected = "required with image.source \"archive\": the path of an OCI layout or a saved image";
                 self.wrong(&["image.path", "image.source"], None, expected.into(), None);
             }
+            ImageSource::Docker { reference }
+                if reference.is_empty() && self.sound(&["image.source", "image.reference"]) =>
+            {
+                let expected = "required with image.source \"docker\": an image's NAME:TAG or id in the engine";
+                self.wrong(&["image.reference", "image.source"], None, expected.into(), None);
+            }
+            ImageSource::Build(recipe)
+                if recipe.context.is_empty() && self.sound(&["image.source", "image.context"]) =>
+            {
+                let expected = "required with image.source \"build\": the folder that is built from";
+                self.wrong(&["image.context", "image.source"], None, expected.into(), None);
+            }
             _ => {}
         }
         let apart = policy.image.platforms == Platforms::Task || !policy.adopt.contains(&ResourceKind::Repository);

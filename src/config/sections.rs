@@ -13,7 +13,7 @@ use super::{
     value,
 };
 use crate::domain::{
-    model::{Arch, ImageConfig, ImageSource, Platforms, ResourceKind, Stage, TaskSize},
+    model::{Arch, BuildRecipe, ImageConfig, ImageSource, Platforms, ResourceKind, Stage, TaskSize},
     policy::{
         ActivityPolicy, EndPolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
         Policy, PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
@@ -138,6 +138,13 @@ fn image_source(read: &Reader) -> ImageSource {
             },
         },
         "archive" => ImageSource::Archive { path, reference: read.optional_text("image.reference") },
+        "docker" => ImageSource::Docker { reference: read.text("image.reference") },
+        "build" => ImageSource::Build(BuildRecipe {
+            context: read.text("image.context"),
+            dockerfile: read.optional_text("image.dockerfile"),
+            target: read.optional_text("image.target"),
+            args: read.pairs("image.build_args"),
+        }),
         _ => ImageSource::Registry { uri: read.text("image.uri"), mirror: read.boolean("image.mirror") },
     }
 }

@@ -179,6 +179,10 @@ fn image(it: &Policy) -> Flat {
         ("image.mirror", Value::Boolean(false)),
         ("image.path", text("")),
         ("image.reference", text("")),
+        ("image.context", text("")),
+        ("image.dockerfile", text("")),
+        ("image.target", text("")),
+        ("image.build_args", pairs(&[])),
         ("image.args", texts(&[])),
         ("image.entrypoint", texts(&[])),
         ("image.user", text("")),
@@ -204,6 +208,16 @@ fn image(it: &Policy) -> Flat {
             ("image.source", text("archive")),
             ("image.path", text(path)),
             ("image.reference", optional(reference.as_ref())),
+        ]),
+        ImageSource::Docker { reference } => {
+            Flat::from([("image.source", text("docker")), ("image.reference", text(reference))])
+        }
+        ImageSource::Build(recipe) => Flat::from([
+            ("image.source", text("build")),
+            ("image.context", text(&recipe.context)),
+            ("image.dockerfile", optional(recipe.dockerfile.as_ref())),
+            ("image.target", optional(recipe.target.as_ref())),
+            ("image.build_args", pairs(&recipe.args)),
         ]),
     });
     flat

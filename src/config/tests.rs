@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    model::{ImageConfig, ImageSource, Money, Span, Stage},
+    model::{BuildRecipe, ImageConfig, ImageSource, Money, Span, Stage},
     policy::{RunMode, ShutdownPolicy},
 };
 
@@ -100,6 +100,10 @@ fn every_key_reaches_the_policy() {
                 | "image.entrypoint"
                 | "image.user"
                 | "image.environment"
+                | "image.context"
+                | "image.dockerfile"
+                | "image.target"
+                | "image.build_args"
                 | "task.desired"
                 | "limits.max_lifetime",
             ) => return None,
@@ -327,6 +331,46 @@ fn a_mistake_of_the_defaults_is_reported_once_and_not_for_every_session() {
 }
 
 #[test]
+fn every_source_is_read_shown_and_read_again() {
+    let pair = || vec![("A".to_owned(), "1".to_owned())];
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    for (lines, source) in [
+        (
+            "source = \"registry\"\nuri = \"h.io/a:1\"\nmirror = true",
+            ImageSource::Registry { uri: "h.io/a:1".into(), mirror: true },
+        ),
+        (
+            "source = \"executable\"\npath = \"./a\"\nargs = [\"b\"]\nentrypoint = [\"/c\"]\nuser = \"7\"\nenvironment = { A = \"1\" }",
+            ImageSource::Executable {
+                path: "./a".into(),
+                args: words(&["b"]),
+                config: ImageConfig { entrypoint: words(&["/c"]), environment: pair(), user: Some("7".into()) },
+            },
+        ),
+        (
+            "source = \"archive\"\npath = \"a.tar\"\nreference = \"lab:1\"",
+            ImageSource::Archive { path: "a.tar".into(), reference: Some("lab:1".into()) },
+        ),
+        ("source = \"docker\"\nreference = \"lab:1\"", ImageSource::Docker { reference: "lab:1".into() }),
+        (
+            "source = \"build\"\ncontext = \"./lab\"\ndockerfile = \"D\"\ntarget = \"t\"\nbuild_args = { A = \"1\" }",
+            ImageSource::Build(BuildRecipe {
+                context: "./lab".into(),
+                dockerfile: Some("D".into()),
+                target: Some("t".into()),
+                args: pair(),
+            }),
+        ),
+    ] {
+        let settings = loaded(&format!("[sessions.a]\nowner = \"me\"\n[sessions.a.image]\n{lines}\n"));
+        let settings = settings.unwrap_or_else(|mistakes| panic!("{lines}: {mistakes}"));
+        assert_eq!(settings.sessions["a"].image.source, source, "{lines}");
+        let again = loaded(&show::show(&settings)).unwrap();
+        assert_eq!(again.sessions["a"].image.source, source, "{lines}");
+    }
+}
+
+#[test]
 fn rules_between_keys_are_kept() {
     for (text, key) in [
         ("limits.budget = \"2 USD\"\nlimits.max_budget = \"1 USD\"", "limits.max_budget"),
@@ -345,6 +389,8 @@ fn rules_between_keys_are_kept() {
         ("names.repository = \"Admission\"", "names.repository"),
         ("image.source = \"executable\"", "image.path"),
         ("image.source = \"archive\"", "image.path"),
+        ("image.source = \"docker\"", "image.reference"),
+        ("image.source = \"build\"", "image.context"),
         ("image.platforms = \"all\"\nadopt = [\"repository\"]\nnames.repository = \"x/y\"", "image.platforms"),
         ("limits.budget = \"0 USD\"", "limits.budget"),
         ("limits.ends_at = 2027-01-31T18:00:00", "limits.ends_at"),

@@ -100,6 +100,15 @@ pub(super) fn open(path: &Path, workspace: &Path, most: u64) -> Result<Archive, 
     Ok(Archive::Tar { name, file: Arc::new(file), places })
 }
 
+/// An archive that was spooled here, a plain tar; in a blocking thread.
+///
+/// # Errors
+/// `Rejected`: cut, or no archive.
+pub(super) fn open_file_of(file: File, name: &str) -> Result<Archive, Fault> {
+    let places = index(&file, name)?;
+    Ok(Archive::Tar { name: name.into(), file: Arc::new(file), places })
+}
+
 fn begins_with_gzip(mut file: &File) -> io::Result<bool> {
     let mut magic = [0; 2];
     let read = fill(&mut file, &mut magic)?;

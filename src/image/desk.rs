@@ -20,6 +20,8 @@ pub struct Desk<'a> {
     /// Where it is remembered which layers were compressed and checked before (`layers.json`, small, may be deleted at
     /// any time); absent: nothing is remembered. Whoever empties the workspace leaves it there, if it lies there.
     pub memory: Option<PathBuf>,
+    /// Where the Docker engine answers, `unix://PATH` or `tcp://HOST:PORT`; absent: where Docker's own clients find it.
+    pub engine: Option<String>,
     /// Told how far it has come.
     pub report: Report,
 }
@@ -29,21 +31,28 @@ impl<'a> Desk<'a> {
     #[must_use]
     pub fn new(cloud: &'a Cloud, owner: Owner<'a>, workspace: PathBuf, report: Report) -> Self {
         let memory = Some(workspace.join("layers.json"));
-        Self { cloud: Some(cloud), owner: Some(owner), workspace, memory, report }
+        Self { cloud: Some(cloud), owner: Some(owner), workspace, memory, engine: None, report }
     }
 
     /// A desk for use by hand, with AWS or without.
     #[must_use]
     pub fn by_hand(cloud: Option<&'a Cloud>, workspace: PathBuf, report: Report) -> Self {
         let memory = Some(workspace.join("layers.json"));
-        Self { cloud, owner: None, workspace, memory, report }
+        Self { cloud, owner: None, workspace, memory, engine: None, report }
     }
 
     /// A desk that tells nobody and remembers nothing, with the system's folder for temporary files.
     #[must_use]
     pub fn silent(cloud: &'a Cloud, owner: Owner<'a>) -> Self {
         let workspace = std::env::temp_dir();
-        Self { cloud: Some(cloud), owner: Some(owner), workspace, memory: None, report: Report::default() }
+        Self {
+            cloud: Some(cloud),
+            owner: Some(owner),
+            workspace,
+            memory: None,
+            engine: None,
+            report: Report::default(),
+        }
     }
 
     /// The cloud, where one is needed.

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! executable ─► executable ─┐
-//! archive         ─► archive ─► layout, docker_save ─┼─► choose ─► Prepared ─► push ─► upload ─► registry ─► wire
-//! another registry ─► resolve ─┘                                   check ──┘  marks
+//! build ─► context, ignore                           │
+//!   └─► engine ─┐                                    │
+//! archive ──────┴─► archive ─► layout, docker_save ──┼─► choose ─► Prepared ─► push ─► upload ─► registry ─► wire
+//! another registry ─► resolve ───────────────────────┘                check ──┘  marks
 //! ```
 //!
 //! Everything is streamed (memory is flat), checked before it is stored, retried by class, and told to the [`Report`].
@@ -11,15 +13,19 @@
 //! of an image for another platform, and never keep or show a registry's password.
 
 mod archive;
+mod build;
 mod check;
 mod choose;
 mod content;
+mod context;
 mod desk;
 mod docker_save;
 mod document;
 mod elf;
+mod engine;
 mod entries;
 mod executable;
+mod ignore;
 mod layout;
 mod login;
 mod marks;

@@ -29,7 +29,14 @@ pub fn read_bytes(bytes: &[u8], workspace: &Path) -> Result<ImageSummary, Fault>
     file.write_all(bytes).map_err(|error| failed(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
     let limit = (1 << 20) + bytes.len() as u64 * GROWTH;
-    let desk = Desk { cloud: None, owner: None, workspace: workspace.into(), memory: None, report: Report::default() };
+    let desk = Desk {
+        cloud: None,
+        owner: None,
+        workspace: workspace.into(),
+        memory: None,
+        engine: None,
+        report: Report::default(),
+    };
     let shape = Shape { arch: Arch::X86_64, platforms: Platforms::Task, room_gib: 1 };
     runtime.block_on(async {
         let prepared = source::read_within(&desk, file.path(), None, shape, limit).await?;

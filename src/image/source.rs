@@ -1,14 +1,16 @@
 //! From a source to an image that is ready to be pushed. Reads only; nothing is sent from here.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use super::{
     Desk, Prepared,
     archive::{self, Archive},
+    build,
     choose::Shape,
     content::stopped,
     docker_save,
     document::{Document, no_image},
+    engine,
     executable::{self, Recipe},
     layout,
     memory::Memory,
@@ -30,6 +32,8 @@ pub(super) async fn prepare(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Prepare
             executable::build(Recipe { path, args, ports, config, shape }, &desk.workspace).await
         }
         ImageSource::Archive { path, reference } => read(desk, Path::new(path), reference.as_deref(), shape).await,
+        ImageSource::Docker { reference } => engine::prepare(desk, reference, shape).await,
+        ImageSource::Build(recipe) => build::prepare(desk, recipe, shape).await,
         ImageSource::Registry { uri, .. } => resolve::mirror(desk, uri, shape).await,
     }
 }
@@ -57,6 +61,14 @@ pub(super) async fn read_within(
     let opening = tokio::task::spawn_blocking(move || archive::open(&place, &workspace, most));
     let archive = opening.await.map_err(|error| stopped(&error))??;
     image_of(desk, &archive, reference, shape).await
+}
+
+/// Reads an archive that is an open file; `name` is how people call it.
+pub(super) async fn read_file(desk: &Desk<'_>, file: File, name: &str, shape: Shape) -> Result<Prepared, Fault> {
+    let name = name.to_owned();
+    let opening = tokio::task::spawn_blocking(move || archive::open_file_of(file, &name));
+    let archive = opening.await.map_err(|error| stopped(&error))??;
+    image_of(desk, &archive, None, shape).await
 }
 
 async fn image_of(

@@ -9,7 +9,7 @@ use super::super::{
     signals::Signals,
     wiring,
 };
-use crate::domain::model::{Arch, Effect, ImageConfig, ImageProgress, ImageSource, ImageSpec, Platforms};
+use crate::domain::model::{Arch, BuildRecipe, Effect, ImageConfig, ImageProgress, ImageSource, ImageSpec, Platforms};
 
 /// Arguments of `image`.
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ Examples:
 /// Which image.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// executable:PATH, archive:PATH, archive:PATH#NAME:TAG, or registry:HOST/REPOSITORY:TAG.
+    /// build:FOLDER, docker:NAME:TAG, executable:PATH, archive:PATH, archive:PATH#NAME:TAG, or registry:HOST/REPOSITORY:TAG.
     #[arg(value_parser = source)]
     pub source: ImageSource,
     /// The platform that is wanted of it.
@@ -190,7 +190,10 @@ async fn attended<T>(
 fn source(text: &str) -> Result<ImageSource, String> {
     let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
     if rest.is_empty() {
-        return Err("expected executable:PATH, archive:PATH or registry:HOST/REPOSITORY:TAG".to_owned());
+        return Err(
+            "expected build:FOLDER, docker:NAME, executable:PATH, archive:PATH or registry:HOST/REPOSITORY:TAG"
+                .to_owned(),
+        );
     }
     Ok(match kind {
         "executable" => {
@@ -200,9 +203,13 @@ fn source(text: &str) -> Result<ImageSource, String> {
             let (path, reference) = rest.split_once('#').map_or((rest, None), |(path, it)| (path, Some(it.to_owned())));
             ImageSource::Archive { path: path.to_owned(), reference }
         }
+        "docker" => ImageSource::Docker { reference: rest.to_owned() },
+        "build" => ImageSource::Build(BuildRecipe { context: rest.to_owned(), ..BuildRecipe::default() }),
         // To be read from there, so that it can be pushed elsewhere.
         "registry" => ImageSource::Registry { uri: rest.to_owned(), mirror: true },
-        other => return Err(format!("{other:?} is no source; expected executable, archive or registry")),
+        other => {
+            return Err(format!("{other:?} is no source; expected build, docker, executable, archive or registry"));
+        }
     })
 }
 
@@ -220,7 +227,14 @@ mod tests {
 
     #[test]
     fn sources_are_read_as_they_are_shown() {
-        for text in ["executable:./serve", "archive:lab.tar", "archive:lab.tar#lab:1", "registry:h:5000/lab:1"] {
+        for text in [
+            "build:.",
+            "docker:lab:1",
+            "executable:./serve",
+            "archive:lab.tar",
+            "archive:lab.tar#lab:1",
+            "registry:h:5000/lab:1",
+        ] {
             assert_eq!(source(text).unwrap().describe(), text);
         }
         for (text, said) in [("lab.tar", "expected"), ("archive:", "expected"), ("ftp:x", "is no source")] {

@@ -33,6 +33,13 @@ pub enum ImageSource {
         /// Which image of it: a tag, `NAME:TAG`, or a digest. Absent: the only one there.
         reference: Option<String>,
     },
+    /// In the local Docker engine.
+    Docker {
+        /// Its name, tag or id there.
+        reference: String,
+    },
+    /// Built by the local Docker engine.
+    Build(BuildRecipe),
 }
 
 impl ImageSource {
@@ -50,8 +57,23 @@ impl ImageSource {
             ImageSource::Executable { path, .. } => format!("executable:{path}"),
             ImageSource::Archive { path, reference: None } => format!("archive:{path}"),
             ImageSource::Archive { path, reference: Some(reference) } => format!("archive:{path}#{reference}"),
+            ImageSource::Docker { reference } => format!("docker:{reference}"),
+            ImageSource::Build(recipe) => format!("build:{}", recipe.context),
         }
     }
+}
+
+/// What an image is built from.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BuildRecipe {
+    /// The folder whose files the builder gets.
+    pub context: String,
+    /// The Dockerfile, relative to the folder or absolute; absent: `Dockerfile`.
+    pub dockerfile: Option<String>,
+    /// The stage to build; absent: the last.
+    pub target: Option<String>,
+    /// Build arguments. Not for secrets: the image's history shows them.
+    pub args: Vec<(String, String)>,
 }
 
 /// What an assembled image's configuration says beside the executable and its arguments.
@@ -133,6 +155,8 @@ pub fn child_mark(mark: &str, place: usize) -> String {
 pub enum SupplyStage {
     /// Other images are on their way.
     Waiting,
+    /// It is built by the Docker engine.
+    Building,
     /// It is read from where it is.
     Reading,
     /// Layers and manifests are sent.
@@ -185,6 +209,7 @@ impl ImageProgress {
     pub fn describe(&self) -> String {
         let doing = match self.stage {
             SupplyStage::Waiting => "waiting for",
+            SupplyStage::Building => "building:",
             SupplyStage::Reading => "reading",
             SupplyStage::Pushing => "pushing",
         };

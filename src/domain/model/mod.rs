@@ -23,8 +23,8 @@ pub use event::{Blocker, Entry, Event, Extension, LimitKind, Request};
 pub use fault::{Fault, FaultClass};
 pub use id::{Identity, OWNER_TAG, SANDBOX_ACCOUNT, SESSION_TAG, SessionId};
 pub use image::{
-    ImageConfig, ImageProgress, ImageSource, ImageSpec, LayerProgress, LayerState, Platforms, SupplyStage, child_mark,
-    mark_of,
+    BuildRecipe, ImageConfig, ImageProgress, ImageSource, ImageSpec, LayerProgress, LayerState, Platforms, SupplyStage,
+    child_mark, mark_of,
 };
 pub use money::Money;
 pub use observation::{ActivityReading, CredentialReading, HealthReading, Observation, Sighting, Want};
