@@ -83,7 +83,12 @@ fn systemd_itself_finds_no_fault_with_the_unit_where_it_is_installed() {
 fn the_images_are_multi_stage_pinned_and_unprivileged() {
     for (path, command) in [("deploy/Dockerfile", "run"), ("deploy/prediction/Dockerfile", "predictor\", \"serve")] {
         let text = read(path);
-        let stages: Vec<&str> = text.lines().filter(|line| line.starts_with("FROM ")).collect();
+        let arguments = text.lines().filter_map(|line| line.strip_prefix("ARG ")?.split_once('='));
+        let stages = text.lines().filter(|line| line.starts_with("FROM "));
+        // With the arguments' defaults in their places.
+        let stages: Vec<String> = arguments.fold(stages.map(ToOwned::to_owned).collect(), |stages, (name, value)| {
+            stages.iter().map(|stage| stage.replace(&format!("${{{name}}}"), value)).collect()
+        });
         assert_eq!(stages.len(), 2, "{path}");
         assert!(stages.iter().all(|stage| stage.contains(':') && !stage.contains(":latest")), "{path}: {stages:?}");
         let last = text.rsplit("FROM ").next().unwrap();

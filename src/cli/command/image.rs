@@ -39,6 +39,7 @@ credentials, every other with the login that `docker login` stored. Ctrl-C ends 
 
 Examples:
   labguard image push archive:lab.tar localhost:5000/lab:1
+  labguard image push build:. localhost:5000/lab:1 --file deploy/prediction/Dockerfile
   labguard image push executable:./serve 123456789012.dkr.ecr.us-east-1.amazonaws.com/lab:1 --port 5000")]
     Push(Push),
 }
@@ -58,6 +59,15 @@ pub struct Which {
     /// An argument after the executable; may be given several times.
     #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
     pub args: Vec<String>,
+    /// The Dockerfile of a build, relative to its folder or absolute.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<String>,
+    /// The stage of a build; the last when left out.
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// A build's argument; may be given several times. Not for secrets: the image's history shows them.
+    #[arg(long = "build-arg", value_name = "NAME=VALUE", value_parser = pair)]
+    pub build_args: Vec<(String, String)>,
     /// A TCP port that an executable's image exposes; may be given several times.
     #[arg(long = "port", value_name = "PORT")]
     pub ports: Vec<u16>,
@@ -69,8 +79,14 @@ pub struct Which {
 impl Which {
     fn spec(&self) -> ImageSpec {
         let mut source = self.source.clone();
-        if let ImageSource::Executable { args, .. } = &mut source {
-            args.clone_from(&self.args);
+        match &mut source {
+            ImageSource::Executable { args, .. } => args.clone_from(&self.args),
+            ImageSource::Build(recipe) => {
+                recipe.dockerfile.clone_from(&self.file);
+                recipe.target.clone_from(&self.target);
+                recipe.args.clone_from(&self.build_args);
+            }
+            _ => {}
         }
         ImageSpec {
             repository: None,
@@ -213,6 +229,11 @@ fn source(text: &str) -> Result<ImageSource, String> {
     })
 }
 
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} has no '='; expected NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 fn platform(text: &str) -> Result<Arch, String> {
     match text {
         "linux/amd64" => Ok(Arch::X86_64),
@@ -240,6 +261,8 @@ mod tests {
         for (text, said) in [("lab.tar", "expected"), ("archive:", "expected"), ("ftp:x", "is no source")] {
             assert!(source(text).unwrap_err().contains(said), "{text}");
         }
+        assert_eq!(pair("A=b=c").unwrap(), ("A".to_owned(), "b=c".to_owned()));
+        assert!(pair("A").unwrap_err().contains("NAME=VALUE"));
         assert!(platform("windows/amd64").unwrap_err().contains("linux/arm64"));
     }
 }
