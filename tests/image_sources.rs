@@ -1,6 +1,8 @@
 //! Whole sessions under paused time whose image comes from elsewhere than an executable, or goes into a repository that
 //! is somebody else's: it runs, nothing is left, and nothing of others is gone.
 
+#[path = "support/crash.rs"]
+mod crash;
 #[path = "support/lab.rs"]
 mod lab;
 #[path = "support/memory.rs"]
@@ -10,7 +12,8 @@ mod memory;
 use std::{collections::BTreeMap, path::Path};
 
 use labguard::{
-    domain::model::{ImageSource, ImageSpec, ResourceKind, Spec, mark_of},
+    domain::model::{ImageSource, ImageSpec, Life, ResourceKind, Spec, mark_of},
+    reconcile::{handle::Control, status::SessionStatus},
     sandbox::latency::Latency,
 };
 use memory::House;
@@ -109,4 +112,47 @@ async fn an_image_that_somebody_else_tagged_too_outlives_the_session_that_pushed
     assert_eq!(tags("v1").await.unwrap().keys().map(String::as_str).collect::<Vec<_>>(), ["v1"]);
     assert_eq!(tags(&mark).await, None);
     assert_eq!(house.left(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_finds_what_a_lost_session_pushed_into_somebodys_repository() {
+    const NAME: &str = "theirs/app";
+    let house = House::new(Latency::fast()).await;
+    // Made by a person, without any tag of labguard's.
+    let config = aws_sdk_ecr::Config::builder()
+        .behavior_version(aws_sdk_ecr::config::BehaviorVersion::latest())
+        .region(aws_sdk_ecr::config::Region::new("us-east-1"))
+        .credentials_provider(aws_credential_types::Credentials::new("labguard-sandbox", "x", None, None, "test"))
+        .endpoint_url("http://sandbox")
+        .http_client(house.sandbox.http_client());
+    let ecr = aws_sdk_ecr::Client::from_conf(config.build());
+    ecr.create_repository().repository_name(NAME).send().await.unwrap();
+    let before = house.plant(vec![house.image(NAME)]).await;
+    let mut policy = house.policy();
+    policy.names.repository = NAME.to_owned();
+    policy.adopt = vec![ResourceKind::Repository];
+    // Not what is there already.
+    policy.health.port = 5001;
+    let lost = house.open(policy).await;
+    let made = |status: &SessionStatus| {
+        status.resources.iter().any(|it| it.key.kind == ResourceKind::Image && it.life == Life::Live)
+    };
+    let status = lost.until("pushed", made).await;
+    let mark = mark_of(status.id.as_str());
+    assert!(house.parts.cloud.tagged_image(NAME, &mark).await.unwrap().is_some());
+    crash::crash(lost.lab).await;
+
+    let mut parts = house.parts.clone();
+    parts.journal = labguard::journal::Journal::in_memory(parts.clock.clone());
+    let lab = lab::Lab::start(&parts, BTreeMap::new(), None).await;
+    let listed = lab.engine.sweep(false).await.unwrap();
+    let image = listed.iter().find(|orphan| orphan.kind == "image").expect("it is found");
+    assert_eq!((image.session.as_str(), &image.id), (status.id.as_str(), &format!("{NAME}:{mark}")));
+    for _ in 0..3 {
+        lab.engine.sweep(true).await.unwrap();
+    }
+    assert_eq!(lab.engine.sweep(false).await.unwrap(), Vec::new());
+    lab.stop().await;
+    assert_eq!(house.parts.cloud.tagged_image(NAME, &mark).await.unwrap(), None);
+    assert_eq!(house.left(), before, "theirs, and nothing else");
 }

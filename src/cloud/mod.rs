@@ -17,6 +17,7 @@ pub mod fault;
 mod iam;
 mod image_tags;
 mod logs;
+mod marked;
 mod metrics;
 mod pace;
 mod sts;

@@ -32,6 +32,7 @@ fn rank(kind: ResourceKind) -> u8 {
 /// Lists orphans; with `remove`, takes each away and tells the outcome.
 pub async fn sweep(engine: &Arc<Engine>, remove: bool) -> Result<Vec<Orphan>, CommandError> {
     let mut tagged = engine.cloud.tagged().await.map_err(|fault| CommandError::Cloud(fault.to_string()))?;
+    tagged.extend(engine.cloud.marked().await.map_err(|fault| CommandError::Cloud(fault.to_string()))?);
     let mut live = std::collections::BTreeSet::new();
     for slot in engine.slots() {
         if !slot.snapshot().await.record.is_closed() {
@@ -71,7 +72,12 @@ fn removal(thing: &Tagged) -> Removal {
         cluster: cluster_of(&thing.id),
         vpc: None,
         reason: "labguard: sweep".to_owned(),
-        mark: None,
+        // REPOSITORY:MARK
+        mark: thing
+            .id
+            .rsplit_once(':')
+            .filter(|_| thing.kind == Some(ResourceKind::Image))
+            .map(|(_, mark)| mark.to_owned()),
         address: None,
     }
 }

@@ -40,9 +40,9 @@ impl Bars {
         for layer in moving {
             let bar = self.bars.entry(layer.digest.clone()).or_insert_with(|| {
                 let bar = self.drawn.add(ProgressBar::new(layer.size));
-                if let Ok(style) =
-                    ProgressStyle::with_template("  {prefix} [{bar:24}] {bytes:>10} of {total_bytes}, {bytes_per_sec}")
-                {
+                if let Ok(style) = ProgressStyle::with_template(
+                    "  {prefix} [{bar:24}] {decimal_bytes:>10} of {decimal_total_bytes}, {decimal_bytes_per_sec}",
+                ) {
                     bar.set_style(style.progress_chars("=> "));
                 }
                 bar.set_prefix(short(&layer.digest));

@@ -143,6 +143,15 @@ pub fn mark_of(session: &str) -> String {
     format!("labguard.{session}")
 }
 
+/// Whose push a tag tells of, if it is a mark.
+#[must_use]
+pub fn session_of_mark(tag: &str) -> Option<&str> {
+    let session = tag.strip_prefix("labguard.")?;
+    // An index's child has its place behind the session.
+    let session = session.split_once('.').map_or(session, |(session, _)| session);
+    (!session.is_empty()).then_some(session)
+}
+
 /// The mark of an index's child, by its place in the index.
 #[must_use]
 pub fn child_mark(mark: &str, place: usize) -> String {
@@ -246,6 +255,14 @@ mod tests {
         assert_eq!(old.describe(), "executable:/a");
         let old: ImageSource = serde_json::from_str(r#"{"source":"registry","uri":"h/a:1"}"#).unwrap();
         assert!(!old.is_pushed());
+    }
+
+    #[test]
+    fn a_mark_tells_its_session() {
+        let mark = mark_of("lab-7k2m9q");
+        assert_eq!(session_of_mark(&mark), Some("lab-7k2m9q"));
+        assert_eq!(session_of_mark(&child_mark(&mark, 3)), Some("lab-7k2m9q"));
+        assert!(["latest", "labguard.", "labguard", "v1"].iter().all(|tag| session_of_mark(tag).is_none()));
     }
 
     #[test]

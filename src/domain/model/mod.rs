@@ -24,7 +24,7 @@ pub use fault::{Fault, FaultClass};
 pub use id::{Identity, OWNER_TAG, SANDBOX_ACCOUNT, SESSION_TAG, SessionId};
 pub use image::{
     BuildRecipe, ImageConfig, ImageProgress, ImageSource, ImageSpec, LayerProgress, LayerState, Platforms, SupplyStage,
-    child_mark, mark_of,
+    child_mark, mark_of, session_of_mark,
 };
 pub use money::Money;
 pub use observation::{ActivityReading, CredentialReading, HealthReading, Observation, Sighting, Want};
