@@ -102,7 +102,9 @@ async fn a_connection_that_breaks_at_any_request_is_mended_within_the_push() {
             let pushed = push(workspace, spec, &format!("{}:1", road.place(&name))).await;
             assert!(pushed.uri.ends_with(root), "{broken:?} at request {number}");
             assert!(pushed.sent <= all, "{broken:?} at request {number}: {}", pushed.sent);
-            assert_eq!(skopeo::pull(home, &format!("{}:1", registry.place(&name))).0, *root);
+            if number % 4 == 0 {
+                assert_eq!(skopeo::pull(home, &format!("{}:1", registry.place(&name))).0, *root);
+            }
         }
     });
     futures::future::join_all(pushes).await;
