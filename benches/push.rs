@@ -16,11 +16,12 @@ mod skopeo;
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use images::{Layout, OCI_PLAIN_LAYER, digest, noise, tar_of};
 use registry::Registry;
+use tokio::time::Instant;
 
 /// Rounds; their medians are told.
 const ROUNDS: usize = 5;
@@ -100,7 +101,7 @@ fn main() {
     for pair in [many(folder.path()), one(folder.path())] {
         let (mut ours, mut theirs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
         for number in 0..rounds {
-            let mut run = |push: fn(&Path, &Path, &str), into: &mut [Vec<Duration>; 2]| {
+            let run = |push: fn(&Path, &Path, &str), into: &mut [Vec<Duration>; 2]| {
                 for (times, time) in into.iter_mut().zip(round(&pair, push)) {
                     times.push(time);
                 }

@@ -13,8 +13,8 @@ use labguard::{
     cloud::Owner,
     domain::{
         model::{
-            Cause, Effect, FaultClass, Receipt, ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span,
-            Spec,
+            Action, Cause, Effect, Event, FaultClass, Receipt, ReceiptResource, Request, ResourceKey, ResourceKind,
+            SessionId, Span, Spec,
         },
         policy::{Policy, RunMode},
     },
@@ -378,4 +378,28 @@ async fn a_new_task_that_reads_do_not_show_yet_is_not_started_again() {
     let receipt = session.ended().await;
     assert_eq!(of_kind(&receipt, ResourceKind::Task).len(), 1);
     assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_kept_to_the_moment_while_every_look_at_the_cloud_hangs() {
+    // Wherever in its rhythm of looks the limit finds the session.
+    for second in (0..60).step_by(4) {
+        let house = House::new(Latency::fast()).await;
+        let mut policy = house.policy();
+        policy.limits.idle_timeout = None;
+        policy.limits.lifetime = Span::from_secs(600 + second);
+        let session = house.open(policy).await;
+        session.until_live().await;
+        fault(&house, "ecs:DescribeTasks=slow(9s)");
+        let (id, opened) = (session.id.clone(), session.status().opened_at);
+        let asked = session.until("ending", |status| status.ending.is_some()).await;
+        assert_eq!(asked.ending.as_ref().unwrap().0, Cause::Lifetime);
+        let entries = house.parts.journal.entries(&id.parse().unwrap()).await.unwrap();
+        let stop = entries.iter().find(|entry| {
+            matches!(&entry.event, Event::Intended { key, action: Action::Stop, .. } if key.kind == ResourceKind::Task)
+        });
+        let late = stop.expect("the stop is intended with the ending").at.since(opened + Span::from_secs(600 + second));
+        assert!(late <= Span::from_millis(100), "the stop waited {late} for a look (lifetime 600 s + {second} s)");
+        session.closed().await;
+    }
 }

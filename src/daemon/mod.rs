@@ -246,6 +246,7 @@ impl Daemon {
         if let Err(error) = self.driver.await {
             tracing::error!(%error, "the loop ended abnormally");
         }
+        self.engine.rest().await;
         self.stop.cancel();
         for task in self.tasks {
             if let Err(error) = task.await {

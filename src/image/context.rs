@@ -122,7 +122,7 @@ impl Writing<'_> {
             let place = root.join(&path);
             let about = fs::symlink_metadata(&place).map_err(|error| unreadable(&place, &error))?;
             // The Dockerfile and .dockerignore are the builder's own, whatever the patterns say.
-            let needed = kept.iter().any(|kept| *kept == path);
+            let needed = kept.contains(&path);
             let above = kept.iter().any(|kept| kept.starts_with(&path));
             let out = ignore.leaves_out(&path) && !needed;
             if about.is_dir() {

@@ -21,8 +21,9 @@ use tracing::Instrument;
 use super::{engine::Engine, slot::Slot};
 use crate::domain::model::{SessionId, Timestamp};
 
-/// Turns that may run at once; each waits on the network most of its time.
-const TURNS_AT_ONCE: usize = 256;
+/// Turns that may run at once; each waits on the network most of its time. So many that those which wait for a slow
+/// cloud do not keep a session from its limit.
+const TURNS_AT_ONCE: usize = 2048;
 
 /// However long a plan says nothing will happen.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);

@@ -86,6 +86,7 @@ pub struct Engine {
     book: RwLock<BTreeMap<String, Arc<Policy>>>,
     slots: RwLock<BTreeMap<SessionId, Arc<Slot>>>,
     live: AtomicUsize,
+    moving: AtomicUsize,
     draining: AtomicBool,
     whoami: WhoAmI,
     wake: mpsc::UnboundedSender<SessionId>,
@@ -120,6 +121,7 @@ impl Engine {
             book: RwLock::new(book.into_iter().map(|(name, policy)| (name, Arc::new(policy))).collect()),
             slots: RwLock::new(BTreeMap::new()),
             live: AtomicUsize::new(0),
+            moving: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             whoami: WhoAmI::default(),
             wake,
@@ -152,6 +154,13 @@ impl Engine {
         }
     }
 
+    /// Ends what goes on beside the loop, once that has ended. The next start goes on with it.
+    pub async fn rest(&self) {
+        for slot in self.slots() {
+            supply::end(&slot).await;
+        }
+    }
+
     /// The policy of that name.
     #[must_use]
     pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
@@ -180,6 +189,20 @@ impl Engine {
     #[must_use]
     pub fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
+    }
+
+    /// How many of them are on their way up or down.
+    pub(super) fn moving(&self) -> usize {
+        self.moving.load(Ordering::Relaxed)
+    }
+
+    /// Counts a session among those on their way up or down, or not any more.
+    fn count_moving(&self, slot: &Slot, moving: bool) {
+        match (std::mem::replace(&mut lock(&slot.memory).moving, moving), moving) {
+            (false, true) => drop(self.moving.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.moving.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
     }
 
     /// Takes a session in and wakes it.
@@ -278,16 +301,12 @@ impl Engine {
                 return Some(self.clock.now() + Span::from_secs(15));
             }
             let now = self.clock.now();
+            let rules = Rules { policy: &seen.policy, card: &self.card };
             let fresh = match observation.take() {
                 Some(fresh) => fresh,
-                None => {
-                    let known = observe::known(self, slot);
-                    let wants = decide::wants(&seen.record, &seen.policy, &known, now);
-                    observe::observe(self, slot, &seen.record, &wants).await
-                }
+                None => self.observe(slot, &seen.record, rules, now).await,
             };
             let now = self.clock.now();
-            let rules = Rules { policy: &seen.policy, card: &self.card };
             let mut plan = decide::decide(&seen.record, &fresh, rules, now);
             if !slot.is_at(seen.version) {
                 // Somebody asked for something meanwhile: what was decided is about a session that is no more.
@@ -316,6 +335,26 @@ impl Engine {
         Some(self.clock.now() + Span::from_millis(200))
     }
 
+    /// What a decision wants to know. A limit never waits for AWS: one that is reached needs no look, and a look that
+    /// takes longer than until the next one ends there.
+    async fn observe(&self, slot: &Slot, record: &Record, rules: Rules<'_>, now: Timestamp) -> Observation {
+        let known = observe::known(self, slot);
+        let ends = |note: &Event| matches!(note, Event::Ending { .. });
+        if decide::decide(record, &known, rules, now).notes.iter().any(ends) {
+            return known;
+        }
+        let wants = decide::wants(record, rules.policy, &known, now);
+        let next_limit = slot.status.borrow().limits.iter().map(|limit| limit.at).filter(|at| *at > now).min();
+        let looking = observe::observe(self, slot, record, &wants);
+        match next_limit {
+            Some(at) => {
+                let looked = tokio::time::timeout(at.since(now).as_duration(), looking).await;
+                looked.unwrap_or_else(|_| observe::known(self, slot))
+            }
+            None => looking.await,
+        }
+    }
+
     async fn journal_notes(&self, slot: &Slot, record: &Record, notes: Vec<Event>) {
         for note in &notes {
             summary::tell(record, note);
@@ -342,6 +381,7 @@ impl Engine {
         let refused = fresh.credentials.refused;
         let aside = summary::Aside { health: fresh.health.clone(), alarm: seen.alarm, refused, image };
         let status = summary::status(&seen.record, &seen.policy, plan, &aside, self.clock.now());
+        self.count_moving(slot, decide::is_moving(&seen.record, &seen.policy));
         self.metrics.session(&summary::gauges(&status));
         slot.status.send_replace(Arc::new(status));
     }
@@ -363,6 +403,7 @@ impl Engine {
     }
 
     fn retire(&self, slot: &Slot, record: &Record, policy: &Policy) {
+        self.count_moving(slot, false);
         {
             let mut memory = lock(&slot.memory);
             memory.watcher = None;

@@ -35,6 +35,7 @@ pub fn known(engine: &Engine, slot: &Slot) -> Observation {
         credentials: engine.cloud.credentials(),
         draining: engine.is_draining(),
         sharing: engine.live(),
+        moving: engine.moving(),
         supplying: memory.supply.is_some(),
         ..Observation::default()
     }

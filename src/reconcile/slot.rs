@@ -29,6 +29,8 @@ pub struct Memory {
     pub watcher: Option<Watcher>,
     /// Its image, while it is on its way.
     pub supply: Option<Supply>,
+    /// Whether it is counted among those on their way up or down.
+    pub moving: bool,
     /// Whether it is closed and no longer counted among the live.
     pub retired: bool,
 }

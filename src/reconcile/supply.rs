@@ -102,13 +102,19 @@ pub(super) fn ended(slot: &Slot) -> Option<(Step, Result<Ensured, Fault>)> {
 
 /// Ends a supply that is not wanted any more, and waits until it is over.
 pub(super) async fn follow(slot: &Slot, wanted: bool) {
-    let unwanted = if wanted { None } else { lock(&slot.memory).supply.take() };
-    if let Some(mut supply) = unwanted {
-        tracing::info!("the image is not needed any more; its supply ends");
-        supply.job.0.abort();
-        // Aborted: what it answers says nothing.
-        let _ = (&mut supply.job.0).await;
+    if !wanted && end(slot).await {
+        tracing::info!("the image is not needed any more; its supply has ended");
     }
+}
+
+/// Ends the slot's supply, if there is one, and waits until it is over.
+pub(super) async fn end(slot: &Slot) -> bool {
+    let ended = lock(&slot.memory).supply.take();
+    let Some(mut supply) = ended else { return false };
+    supply.job.0.abort();
+    // Aborted: what it answers says nothing.
+    let _ = (&mut supply.job.0).await;
+    true
 }
 
 fn abnormal() -> Fault {

@@ -110,7 +110,7 @@ async fn a_file_that_may_not_be_read_is_named() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("secret.tar");
     std::fs::write(&path, saved(&[tar_of(&[("a", b"b")])])).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&path).is_ok() {
         println!("skipped: whoever runs this may read every file");
         return;

@@ -87,7 +87,7 @@ fn memory_stays_flat_whatever_the_size_of_a_layer() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let mut most = 0;
     let status = loop {
         most = most.max(high_water(pushing.id()).unwrap_or_default());

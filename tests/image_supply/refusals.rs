@@ -46,7 +46,7 @@ async fn a_busy_or_failing_registry_is_asked_again_and_what_it_says_of_waiting_i
             let road = Road::to(registry.port).await;
             // One of each three: every kind of request meets it.
             road.rule(move |at, _, _| if at % 3 == 1 { Fate::Answered(answer.to_owned()) } else { Fate::Through });
-            let began = std::time::Instant::now();
+            let began = tokio::time::Instant::now();
             let pushed = push(&home.join(name), spec, &format!("{}:1", road.place(name))).await;
             assert!(pushed.uri.ends_with(root), "{name}");
             if name == "busy" {

@@ -32,7 +32,7 @@ mod stories;
 #[cfg(test)]
 mod world;
 
-pub use wants::wants;
+pub use wants::{is_moving, wants};
 
 use super::{meter::RateCard, policy::Policy};
 use crate::domain::model::{Observation, Plan, Record, Timestamp};

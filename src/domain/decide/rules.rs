@@ -262,6 +262,22 @@ fn many_sessions_share_the_reads_and_a_failing_probe_is_a_reason_to_look_soon() 
 }
 
 #[test]
+fn sessions_on_their_way_share_the_reads_too() {
+    let policy = policy();
+    let mut world = World::new(policy.clone(), 1);
+    world.run_until(1000, |record| record.phase == Phase::Starting);
+    let now = world.now;
+    assert!(super::is_moving(&world.record, &policy) && !super::is_moving(&running(&policy).0, &policy));
+    let next_read = |moving: usize| {
+        let known = Observation { tasks_seen_at: Some(now), moving, ..Observation::default() };
+        let at = |tenths: u64| now + Span::from_millis(100 * tenths);
+        (0..).find(|tenths| !wants(&world.record, &policy, &known, at(*tenths)).is_empty()).unwrap()
+    };
+    assert_eq!([1, 15].map(next_read), [25; 2], "few: every 2.5 s");
+    assert_eq!([60, 600].map(next_read), [100, 1000], "many: six reads a second together");
+}
+
+#[test]
 fn the_linter_speaks_up_when_a_promise_is_broken() {
     let policy = policy();
     let (record, now) = running(&policy);

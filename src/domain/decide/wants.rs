@@ -1,7 +1,8 @@
 //! Which fresh reads a turn needs: many in transitions, few while a probe answers, everything to prove an end.
 //!
-//! AWS's allowance of reads is the account's (aws-facts §5.1), so sessions that run well share it: the more of
-//! them, the rarer each is read. A probe that fails is a reason to look at once, whatever their number.
+//! AWS's allowance of reads is the account's (aws-facts §5.1), so sessions share it: the more of them run well, the
+//! rarer each of those is read; the more are on their way up or down, the rarer each of these. A probe that fails is a
+//! reason to look at once, whatever their number.
 
 use crate::domain::{
     model::{
@@ -28,31 +29,56 @@ pub(super) const BLOCKED: Span = Span::from_secs(15);
 /// those which begin, end or fail never wait for them.
 const WATCH_PER_SECOND: u64 = 8;
 
-/// Between reads of a session that runs well, where `sharing` sessions live.
-fn slow(sharing: usize) -> Span {
-    let fair = u64::try_from(sharing).unwrap_or(u64::MAX).saturating_mul(1000) / WATCH_PER_SECOND;
-    SLOW.max(Span::from_millis(fair))
+/// Reads per second that all sessions on their way up or down may take together. With the others' there is room left
+/// below the 16 that labguard takes of ECS's 20 (`cloud::pace`): nobody queues.
+const MOVE_PER_SECOND: u64 = 6;
+
+/// Between reads of one, where so many share that allowance.
+fn fair(sharing: usize, per_second: u64) -> Span {
+    Span::from_millis(u64::try_from(sharing).unwrap_or(u64::MAX).saturating_mul(1000) / per_second)
 }
 
-/// How often tasks are read in the present state; none: not at all.
-pub(super) fn pace(record: &Record, policy: &Policy, seen: &Observation) -> Option<Span> {
+/// Whether a session is on its way up or down: its tasks are read often.
+#[must_use]
+pub fn is_moving(record: &Record, policy: &Policy) -> bool {
+    rhythm(record, policy) == Some(Rhythm::Moving)
+}
+
+/// How a session's tasks are read in its present state, whatever the probes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rhythm {
+    Moving,
+    Steady,
+    Stuck,
+}
+
+fn rhythm(record: &Record, policy: &Policy) -> Option<Rhythm> {
     if record.is_closed() || !verify::tasks_matter(record) {
         return None;
     }
     let in_transition = record.tasks().any(|(_, task)| matches!(task.life, Life::Intended | Life::Leaving));
     match record.phase {
         Phase::Pending | Phase::Ended => None,
-        Phase::Stuck => Some(BLOCKED),
-        _ if in_transition => Some(FAST),
-        Phase::Provisioning => record.tasks().any(|(_, task)| task.life.may_exist()).then_some(FAST),
+        Phase::Stuck => Some(Rhythm::Stuck),
+        _ if in_transition => Some(Rhythm::Moving),
+        Phase::Provisioning => record.tasks().any(|(_, task)| task.life.may_exist()).then_some(Rhythm::Moving),
         Phase::Starting => {
             let exists = is_service(policy) || serving(record, policy).is_some();
-            exists.then_some(FAST)
+            exists.then_some(Rhythm::Moving)
         }
-        Phase::Running if seen.health.bad > 0 => Some(BLOCKED),
-        Phase::Running | Phase::Stopping => Some(slow(seen.sharing)),
-        Phase::TearingDown => Some(FAST),
+        Phase::Running | Phase::Stopping => Some(Rhythm::Steady),
+        Phase::TearingDown => Some(Rhythm::Moving),
     }
+}
+
+/// How often tasks are read in the present state; none: not at all.
+pub(super) fn pace(record: &Record, policy: &Policy, seen: &Observation) -> Option<Span> {
+    Some(match rhythm(record, policy)? {
+        Rhythm::Stuck => BLOCKED,
+        Rhythm::Moving => FAST.max(fair(seen.moving, MOVE_PER_SECOND)),
+        Rhythm::Steady if record.phase == Phase::Running && seen.health.bad > 0 => BLOCKED,
+        Rhythm::Steady => SLOW.max(fair(seen.sharing, WATCH_PER_SECOND)),
+    })
 }
 
 /// The reads this turn needs, by what is known before it looks: when tasks were last read, what the probes say, how

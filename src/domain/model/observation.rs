@@ -97,6 +97,9 @@ pub struct Observation {
     pub draining: bool,
     /// How many live sessions share the account's allowance of reads, this one included.
     pub sharing: usize,
+    /// How many of them are on their way up or down, this one included if it is.
+    #[serde(default)]
+    pub moving: usize,
     /// Whether the image is being supplied, beside the loop.
     #[serde(default)]
     pub supplying: bool,
