@@ -5,7 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use labguard::domain::{
     decide::{self, Rules},
-    meter::RateCard,
+    meter::RateBook,
     model::{
         Action, Cause, Effect, Event, HealthReading, Identity, ImageSource, Network, Observation, Phase, Record,
         ResourceKey, ResourceKind, SessionId, Span, Stage, Subnet, TaskFacts, TaskSize, TaskStatus, Timestamp,
@@ -77,7 +77,7 @@ fn ending() -> Record {
 
 fn decisions(criterion: &mut Criterion) {
     let policy = lab::policy("bench", ImageSource::Registry { uri: "r/app@sha256:0".to_owned(), mirror: false });
-    let card = RateCard::us_east_1();
+    let card = RateBook::embedded().card("us-east-1");
     let now = start() + Span::from_mins(11);
     let health = HealthReading { task: Some(ResourceKey::task(1)), good: 5, at: Some(now), ..HealthReading::default() };
     let observation = Observation { health, tasks_seen_at: Some(now), ..Observation::default() };

@@ -97,7 +97,7 @@ impl Cloud {
         match self.call(CREATE, create.send()).await.map_err(Fault::from) {
             Ok(answer) => {
                 let arn = answer.repository.and_then(|repository| repository.repository_arn);
-                Ok(Ensured { effect: Effect::Created, id: arn, task: None })
+                Ok(Ensured { effect: Effect::Created, id: arn, task: None, bytes: None })
             }
             Err(fault) if fault.class == FaultClass::Conflict => match self.find_repository(owner, name).await? {
                 Some(there) => judge(there),

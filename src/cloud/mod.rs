@@ -109,11 +109,13 @@ pub struct Ensured {
     pub id: Option<String>,
     /// Tasks: what AWS says of it.
     pub task: Option<TaskFacts>,
+    /// Images that were pushed: bytes as the registry stores them.
+    pub bytes: Option<u64>,
 }
 
 impl Ensured {
     pub(crate) fn new(effect: Effect, id: impl Into<String>) -> Self {
-        Self { effect, id: Some(id.into()), task: None }
+        Self { effect, id: Some(id.into()), task: None, bytes: None }
     }
 }
 

@@ -32,7 +32,7 @@ pub use schema::schema;
 pub use settings::{AwsSettings, DaemonSettings, LogFormat, SandboxSettings, Settings};
 pub use show::show;
 
-use crate::domain::policy::Policy;
+use crate::domain::{meter::RateBook, policy::Policy};
 use across::Across;
 use check::Check;
 use reader::{BUILT_IN, Reader};
@@ -126,6 +126,7 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
     let mut settings = Settings {
         daemon: sections::daemon(&Reader::over(vec![merged.section("daemon")])),
         aws: sections::aws(&Reader::over(vec![merged.section("aws")])),
+        rates: RateBook::embedded(),
         sessions: BTreeMap::new(),
         sources,
         origins: BTreeMap::new(),

@@ -13,7 +13,7 @@ use super::{
     value,
 };
 use crate::domain::{
-    model::{Arch, BuildRecipe, ImageConfig, ImageSource, Platforms, ResourceKind, Stage, TaskSize},
+    model::{Accounting, Arch, BuildRecipe, ImageConfig, ImageSource, Platforms, ResourceKind, Stage, TaskSize},
     policy::{
         ActivityPolicy, EndPolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
         Policy, PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
@@ -74,6 +74,7 @@ pub(super) fn policy(name: &str, read: &Reader) -> Policy {
     Policy {
         name: name.to_owned(),
         owner: read.text("owner"),
+        group: read.text("group"),
         region: read.text("region"),
         names: names(read),
         adopt: read.texts("adopt").iter().filter_map(kind).collect(),
@@ -105,6 +106,13 @@ pub(super) fn policy(name: &str, read: &Reader) -> Policy {
             interval: read.span("activity.interval"),
         },
         limits: limits(read),
+        accounting: Accounting {
+            free_tier: read.boolean("accounting.free_tier"),
+            credits: read.money("accounting.credits").unwrap_or_default(),
+            logs_mib_per_hour: read.integer("accounting.logs_mib_per_hour"),
+            traffic_mib_per_hour: read.integer("accounting.traffic_mib_per_hour"),
+            ipv4_by_hour: read.text("accounting.ipv4_by") == "hour",
+        },
         end: EndPolicy {
             on_idle: stage(&read.text("end.on_idle")),
             on_hours: stage(&read.text("end.on_hours")),
@@ -212,6 +220,7 @@ fn limits(read: &Reader) -> Limits {
         idle_timeout: read.optional_span("limits.idle_timeout"),
         budget,
         max_budget: read.money("limits.max_budget").unwrap_or(budget),
+        min_lifetime: read.span("limits.min_lifetime"),
         lifetime: read.span("limits.lifetime"),
         max_lifetime: read.span("limits.max_lifetime"),
         ends_at: read.instant("limits.ends_at"),

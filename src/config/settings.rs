@@ -8,7 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::domain::{meter::RateCard, model::Span, policy::Policy};
+use crate::domain::{
+    meter::{self, RateBook},
+    model::Span,
+    policy::Policy,
+};
 
 use super::folders;
 
@@ -19,6 +23,8 @@ pub struct Settings {
     pub daemon: DaemonSettings,
     /// `[aws]`.
     pub aws: AwsSettings,
+    /// The prices in force: what ships with labguard, corrected by `[rates]`.
+    pub rates: RateBook,
     /// `[sessions.NAME]`, over `[defaults]`.
     pub sessions: BTreeMap<String, Policy>,
     /// Where it came from, lowest layer first.
@@ -151,9 +157,8 @@ impl Settings {
                     ports.join(" and ")
                 ));
             }
-            if let (_, Some(warning)) = RateCard::for_region(&policy.region) {
-                warnings.push(format!("session {name}: {warning}"));
-            }
+            let prices = meter::price_warnings(policy, &self.rates.card(&policy.region));
+            warnings.extend(prices.into_iter().map(|warning| format!("session {name}: {warning}")));
         }
         warnings
     }

@@ -13,7 +13,7 @@ use super::{
     settings::{AwsSettings, DaemonSettings, Settings},
 };
 use crate::domain::{
-    model::{ImageSource, Ingress, Platforms, Span, Stage},
+    model::{ImageSource, Ingress, Money, Platforms, Span, Stage},
     policy::{Policy, RunMode, ShutdownPolicy},
 };
 
@@ -144,6 +144,7 @@ pub(super) fn aws(it: &AwsSettings) -> Flat {
 pub(super) fn session(it: &Policy) -> Flat {
     let mut flat = Flat::from([
         ("owner", text(&it.owner)),
+        ("group", text(&it.group)),
         ("region", text(&it.region)),
         ("adopt", Value::Array(it.adopt.iter().map(|kind| text(kind_name(*kind))).collect())),
         ("names.repository", text(&it.names.repository)),
@@ -285,11 +286,17 @@ fn endings(it: &Policy) -> Flat {
         ("limits.idle_timeout", text(limits.idle_timeout.map_or("never".to_owned(), |span: Span| span.to_string()))),
         ("limits.budget", text(limits.budget.exact())),
         ("limits.max_budget", text(limits.max_budget.exact())),
+        ("limits.min_lifetime", text(limits.min_lifetime)),
         ("limits.lifetime", text(limits.lifetime)),
         ("limits.max_lifetime", text(limits.max_lifetime)),
         ("limits.ends_at", instant(limits.ends_at)),
         ("limits.warn_before", Value::Array(limits.warn_before.iter().map(text).collect())),
         ("limits.hours.end_cron", text(limits.hours.as_ref().map_or("", |hours| hours.end_cron.as_str()))),
+        ("accounting.free_tier", Value::Boolean(it.accounting.free_tier)),
+        ("accounting.credits", text(if it.accounting.credits == Money::ZERO { String::new() } else { it.accounting.credits.exact() })),
+        ("accounting.logs_mib_per_hour", number(it.accounting.logs_mib_per_hour)),
+        ("accounting.traffic_mib_per_hour", number(it.accounting.traffic_mib_per_hour)),
+        ("accounting.ipv4_by", text(if it.accounting.ipv4_by_hour { "hour" } else { "second" })),
         ("end.on_idle", stage(end.on_idle)),
         ("end.on_hours", stage(end.on_hours)),
         ("end.keep_stopped", text(end.keep_stopped)),

@@ -21,7 +21,7 @@ use crate::{
     cloud::{CallOutcome, Cloud, CloudConfig},
     config::{self, Settings},
     domain::{
-        meter::RateCard,
+        model::RateCard,
         policy::{Policy, ShutdownPolicy},
     },
     journal::{Journal, JournalError},
@@ -366,9 +366,9 @@ async fn serve_api(
     Ok((format!("http://{address}"), task))
 }
 
-/// One card for the daemon's region. [`Settings::warnings`] says what of it is estimated.
+/// The card of the daemon's region. [`Settings::warnings`] says what of it is estimated.
 fn rate_card(settings: &Settings) -> RateCard {
-    RateCard::for_region(settings.region()).0
+    settings.rates.card(settings.region())
 }
 
 fn hours(sessions: &BTreeMap<String, Policy>) -> Vec<(String, String)> {

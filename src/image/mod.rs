@@ -117,12 +117,12 @@ pub async fn push(desk: &Desk<'_>, to: &Target, prepared: &Prepared) -> Result<P
 pub async fn ensure(desk: &Desk<'_>, spec: &ImageSpec) -> Result<Ensured, Fault> {
     if let ImageSource::Registry { uri, mirror: false } = &spec.source {
         let id = resolve::pin(desk.aws()?, uri, spec.arch).await?;
-        return Ok(Ensured { effect: Effect::Adopted, id: Some(id), task: None });
+        return Ok(Ensured::new(Effect::Adopted, id));
     }
     let to = Target::of(spec)?;
     let prepared = prepare(desk, spec).await?;
     let pushed = push(desk, &to, &prepared).await?;
-    Ok(Ensured { effect: pushed.effect, id: Some(pushed.uri), task: None })
+    Ok(Ensured { bytes: Some(prepared.total_bytes()), ..Ensured::new(pushed.effect, pushed.uri) })
 }
 
 /// One fresh read of a pushed image.

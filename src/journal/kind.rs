@@ -6,6 +6,10 @@ use crate::domain::model::Event;
 pub(super) const fn of(event: &Event) -> &'static str {
     match event {
         Event::Opened { .. } => "opened",
+        Event::Priced { .. } => "priced",
+        Event::Measured { .. } => "measured",
+        Event::ClockSetBack { .. } => "clock_set_back",
+        Event::Billed { .. } => "billed",
         Event::PolicyChanged { .. } => "policy_changed",
         Event::Identified { .. } => "identified",
         Event::Surveyed { .. } => "surveyed",

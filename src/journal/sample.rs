@@ -1,9 +1,12 @@
 //! Events for tests: one of each kind, and any mixture of them.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
+use crate::domain::meter::RateBook;
 use crate::domain::model::{
-    Action, Blocker, Cause, Effect, Event, Extension, Fault, FaultClass, Identity, LimitKind, Money, Network, Phase,
+    Action, Billed, Blocker, Cause, Effect, Event, Extension, Fault, FaultClass, Identity, Item, LimitKind, Money, Network, Phase,
     Request, ResourceKey, ResourceKind, SessionId, Span, Stage, Subnet, TaskFacts, TaskLoss, TaskSize, TaskStatus,
     Timestamp,
 };
@@ -18,6 +21,7 @@ pub(super) fn opened() -> Event {
     Event::Opened {
         name: "admission".into(),
         owner: "ada".into(),
+        group: "ml-101".into(),
         policy: serde_json::json!({"limits": {"budget": "1.50 USD"}, "predict": {"body": {"cgpa": 9.65, "gre": 337}}}),
         overshoot: Money::from_nanos(12_345_678),
     }
@@ -50,7 +54,7 @@ pub(super) fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// How many kinds [`other`] knows.
-const OTHERS: u64 = 22;
+const OTHERS: u64 = 26;
 
 /// The event of one kind, varied by a number and a text.
 fn other(which: u64, salt: u64, text: &str) -> Event {
@@ -129,6 +133,19 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
         18 => Event::Verified { left: if salt.is_multiple_of(2) { vec![] } else { vec![key] } },
         19 => Event::Blocked { blockers: vec![Blocker { key, name: text.clone(), why: text, cost_per_hour: money }] },
         20 => Event::Reappeared { key, id: (salt.is_multiple_of(2)).then_some(text) },
+        21 => Event::Priced { card: Arc::new(RateBook::embedded().card("us-east-1").only(&[Item::VcpuX86])) },
+        22 => Event::Measured { key, bytes: salt },
+        23 => Event::ClockSetBack { by: span },
+        24 => Event::Billed {
+            billed: Billed {
+                asked_at: at,
+                from: "2026-11-22".into(),
+                until: "2026-11-23".into(),
+                lines: vec![(text, money)],
+                total: money,
+                estimated: salt.is_multiple_of(2),
+            },
+        },
         _ => Event::Metered { put_metric_calls: salt, metric_hours: salt },
     }
 }

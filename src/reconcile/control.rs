@@ -19,7 +19,7 @@ use crate::{
     domain::{
         meter,
         model::{
-            Entry, Estimate, Event, Extension, Money, Phase, Receipt, Record, Request, SessionId, Span, Stage,
+            Entry, Estimate, Event, Extension, Money, Phase, RateCard, Receipt, Record, Request, SessionId, Span, Stage,
             Timestamp,
         },
         policy::Policy,
@@ -49,12 +49,15 @@ impl Engine {
                 "{live} sessions are live, which is the most this daemon allows (daemon.max_sessions); end one first"
             )));
         }
+        let card = self.card();
+        affordable(&policy, &card)?;
         let id = self.new_id(&name);
         let event = Event::Opened {
             name,
             owner: policy.owner.clone(),
+            group: policy.group.clone(),
             policy: serde_json::to_value(&*policy).map_err(|error| CommandError::Refused(error.to_string()))?,
-            overshoot: meter::overshoot(&policy, &self.card),
+            overshoot: meter::overshoot(&policy, &card),
         };
         let entries = self.append(&id, vec![event]).await.map_err(|error| CommandError::Journal(error.to_string()))?;
         let record = entries.first().and_then(|entry| Record::open(id.clone(), entry.at, &entry.event));
@@ -143,6 +146,32 @@ fn no_receipt(id: &SessionId, phase: Phase) -> CommandError {
     CommandError::Refused(format!(
         "session {id} is {phase} and has no receipt yet; `labguard status {id}` shows its cost so far"
     ))
+}
+
+/// Whether everything it can use has a price, and its own budget lasts for the least that it is started for.
+fn affordable(policy: &Policy, card: &RateCard) -> Result<(), CommandError> {
+    let needs = meter::needs(policy);
+    let missing: Vec<String> = card.unpriced(&needs).map(|item| format!("{item} ({})", item.key())).collect();
+    if !missing.is_empty() {
+        return Err(CommandError::Refused(format!(
+            "no price is known in {} for: {}; nothing was made, since its cost could not be counted; set it under \
+             [rates.{}] or import AWS's price file (`labguard rates import`)",
+            card.region,
+            missing.join(", "),
+            card.region
+        )));
+    }
+    let least = meter::least_cost(policy, card);
+    if least > policy.limits.budget {
+        return Err(CommandError::Refused(format!(
+            "its budget of {} does not last for its least lifetime of {}: that and the teardown cost {}; nothing was made; \
+             raise limits.budget or lower limits.min_lifetime",
+            policy.limits.budget.exact(),
+            policy.limits.min_lifetime,
+            least.exact()
+        )));
+    }
+    Ok(())
 }
 
 /// Whether two sessions would use a resource of the same name in the same region.
@@ -262,7 +291,7 @@ impl Control for Arc<Engine> {
 
     fn plan(&self, policy: &str) -> Result<Estimate, CommandError> {
         let policy = self.policy(policy).ok_or_else(|| self.unknown_policy(policy))?;
-        Ok(meter::estimate(&policy, &self.card))
+        Ok(meter::estimate(&policy, &self.card()))
     }
 
     fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>> {

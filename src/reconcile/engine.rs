@@ -32,8 +32,7 @@ use crate::{
     cloud::Cloud,
     domain::{
         decide::{self, Rules},
-        meter::RateCard,
-        model::{Entry, Event, Observation, Phase, Plan, Record, SessionId, Span, Timestamp},
+        model::{Entry, Event, Observation, Phase, Plan, RateCard, Record, SessionId, Span, Timestamp},
         policy::Policy,
     },
     journal::{Journal, JournalError},
@@ -75,7 +74,7 @@ pub struct Engine {
     pub(super) journal: Journal,
     pub(super) clock: Clock,
     pub(super) transport: Arc<dyn Transport>,
-    pub(super) card: RateCard,
+    card: RwLock<Arc<RateCard>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) max_sessions: usize,
     pub(super) workspace: PathBuf,
@@ -111,7 +110,7 @@ impl Engine {
             journal: boundaries.journal,
             clock: boundaries.clock,
             transport: boundaries.transport,
-            card: boundaries.card,
+            card: RwLock::new(Arc::new(boundaries.card)),
             metrics: boundaries.metrics,
             max_sessions: boundaries.max_sessions,
             workspace: boundaries.workspace,
@@ -138,6 +137,24 @@ impl Engine {
     /// For what wakes sessions without holding the engine.
     pub(super) fn waker(&self) -> mpsc::UnboundedSender<SessionId> {
         self.wake.clone()
+    }
+
+    /// The prices in force.
+    #[must_use]
+    pub fn card(&self) -> Arc<RateCard> {
+        Arc::clone(&self.card.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes new prices: from now on every session is billed by them. Whether they differ from those in force.
+    pub fn replace_card(&self, card: RateCard) -> bool {
+        let differs = *self.card() != card;
+        if differs {
+            *self.card.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(card);
+            for slot in self.slots() {
+                self.wake(&slot.id);
+            }
+        }
+        differs
     }
 
     /// Whether the daemon is shutting down.
@@ -300,10 +317,13 @@ impl Engine {
                 self.hold(slot, why).await;
                 return Some(self.clock.now() + Span::from_secs(15));
             }
+            observe::watch_clock(self, slot);
             let now = self.clock.now();
-            let rules = Rules { policy: &seen.policy, card: &self.card };
+            let card = self.card();
+            let rules = Rules { policy: &seen.policy, card: &card };
             let fresh = match observation.take() {
-                Some(fresh) => fresh,
+                // What it saw of the clock is in the record by now.
+                Some(fresh) => Observation { clock_set_back: None, ..fresh },
                 None => self.observe(slot, &seen.record, rules, now).await,
             };
             let now = self.clock.now();
@@ -367,10 +387,14 @@ impl Engine {
         // The closing account must be durable before the session counts as closed.
         let closes = notes.iter().any(|note| matches!(note, Event::Closed { .. }));
         let durability = if closes { Durability::Required } else { Durability::WhenPossible };
+        let set_back = notes.iter().any(|note| matches!(note, Event::ClockSetBack { .. }));
         self.checkpoint("before notes").await;
         if let Err(error) = slot.write(self, notes, durability).await {
             tracing::error!(%error, "the journal cannot be written; free disk space, labguard tries again by itself");
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        if set_back {
+            lock(&slot.memory).clock_set_back = None;
         }
         self.checkpoint("after notes").await;
     }
@@ -392,7 +416,8 @@ impl Engine {
             tracing::error!("{why}");
         }
         let seen = slot.snapshot().await;
-        let rules = Rules { policy: &seen.policy, card: &self.card };
+        let card = self.card();
+        let rules = Rules { policy: &seen.policy, card: &card };
         let now = self.clock.now();
         // Decided for its outlook; notes and steps are not carried out.
         let plan = decide::decide(&seen.record, &Observation::default(), rules, now);
@@ -412,8 +437,8 @@ impl Engine {
                 self.live.fetch_sub(1, Ordering::Relaxed);
             }
         }
-        let plan =
-            decide::decide(record, &Observation::default(), Rules { policy, card: &self.card }, self.clock.now());
+        let rules = Rules { policy, card: &self.card() };
+        let plan = decide::decide(record, &Observation::default(), rules, self.clock.now());
         let status = summary::status(record, policy, &plan, &summary::Aside::default(), self.clock.now());
         debug_assert_eq!(status.phase, Phase::Ended);
         slot.status.send_replace(Arc::new(status));

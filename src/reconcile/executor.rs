@@ -164,6 +164,7 @@ fn done(key: ResourceKey, action: Action, effect: Effect, id: Option<String>) ->
 
 fn made(key: ResourceKey, spec: &Spec, ensured: Ensured) -> Vec<Event> {
     let mut events = vec![done(key, Action::Create, ensured.effect, ensured.id.clone())];
+    events.extend(ensured.bytes.map(|bytes| Event::Measured { key, bytes }));
     if let (Spec::Task(task), Some(id)) = (spec, ensured.id) {
         let facts = ensured.task.unwrap_or_else(|| TaskFacts::new(id));
         events.push(Event::TaskSeen { key, facts, size: task.size });

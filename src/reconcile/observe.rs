@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
+use tokio::time::Instant;
 
 use super::{
     engine::{Engine, lock},
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     cloud::Owner,
     domain::model::{
-        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, Sighting, TaskFacts, Want, mark_of,
+        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, Sighting, Span, TaskFacts, Want, mark_of,
     },
 };
 
@@ -37,7 +38,20 @@ pub fn known(engine: &Engine, slot: &Slot) -> Observation {
         sharing: engine.live(),
         moving: engine.moving(),
         supplying: memory.supply.is_some(),
+        clock_set_back: memory.clock_set_back,
         ..Observation::default()
+    }
+}
+
+/// Compares the clock with one that nobody sets: what it was set back by is added up until it is journalled.
+pub fn watch_clock(engine: &Engine, slot: &Slot) {
+    let (now, ticks) = (engine.clock.now(), Instant::now());
+    let mut memory = lock(&slot.memory);
+    if let Some((then, before)) = memory.looked_at.replace((now, ticks)) {
+        let back = (then + Span::from(ticks.duration_since(before))).since(now);
+        if back > Span::from_secs(1) {
+            memory.clock_set_back = Some(memory.clock_set_back.unwrap_or_default() + back);
+        }
     }
 }
 

@@ -9,12 +9,15 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
 
 use super::{engine::Engine, status::SessionStatus, supply::Supply, watcher::Watcher};
 use crate::{
     domain::{
-        model::{Event, Record, SessionId, Timestamp},
+        model::{Event, Record, SessionId, Span, Timestamp},
         policy::Policy,
     },
     journal::JournalError,
@@ -29,6 +32,10 @@ pub struct Memory {
     pub watcher: Option<Watcher>,
     /// Its image, while it is on its way.
     pub supply: Option<Supply>,
+    /// When it was last looked at, by the clock and by a clock that nobody sets.
+    pub looked_at: Option<(Timestamp, Instant)>,
+    /// By how much the clock was set back since, until that is journalled.
+    pub clock_set_back: Option<Span>,
     /// Whether it is counted among those on their way up or down.
     pub moving: bool,
     /// Whether it is closed and no longer counted among the live.

@@ -247,6 +247,7 @@ mod tests {
             gone_at: None,
             task: None,
             size: None,
+            bytes: None,
             failures: 1,
             last_fault: Some((
                 began,

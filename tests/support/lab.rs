@@ -6,8 +6,8 @@ use labguard::{
     clock::Clock,
     cloud::{Cloud, CloudConfig},
     domain::{
-        meter::RateCard,
-        model::{Arch, ImageSource, Ingress, Money, ResourceKind, Span, Stage, TaskSize},
+        meter::RateBook,
+        model::{Accounting, Arch, ImageSource, Ingress, Money, ResourceKind, Span, Stage, TaskSize},
         policy::{
             ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
             PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
@@ -50,7 +50,7 @@ impl Lab {
             journal: parts.journal.clone(),
             clock: parts.clock.clone(),
             transport: Arc::clone(&parts.transport),
-            card: RateCard::us_east_1(),
+            card: RateBook::embedded().card("us-east-1"),
             metrics: Arc::new(Metrics::new()),
             workspace: parts.workspace.clone(),
             seed: parts.seed,
@@ -102,6 +102,7 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
     Policy {
         name: name.to_owned(),
         owner: "tests".to_owned(),
+        group: String::new(),
         region: "us-east-1".to_owned(),
         names: Names {
             repository: "labguard/{session}".to_owned(),
@@ -165,12 +166,14 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
             idle_timeout: Some(Span::from_mins(10)),
             budget: Money::from_nanos(1_000_000_000),
             max_budget: Money::from_nanos(2_000_000_000),
+            min_lifetime: Span::ZERO,
             lifetime: Span::from_mins(60),
             max_lifetime: Span::from_mins(120),
             ends_at: None,
             hours: None,
             warn_before: vec![Span::from_mins(2)],
         },
+        accounting: Accounting::default(),
         end: EndPolicy {
             on_idle: Stage::Teardown,
             on_hours: Stage::Teardown,

@@ -156,7 +156,7 @@ impl Cloud {
 }
 
 fn ran(effect: Effect, task: TaskFacts) -> Ensured {
-    Ensured { effect, id: Some(task.arn.clone()), task: Some(task) }
+    Ensured { effect, id: Some(task.arn.clone()), task: Some(task), bytes: None }
 }
 
 #[cfg(test)]

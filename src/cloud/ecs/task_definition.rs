@@ -125,7 +125,7 @@ impl Cloud {
             .tags(Tag::builder().key(FINGERPRINT_TAG).value(wanted).build());
         let answer = self.call(REGISTER, register.send()).await?;
         let arn = answer.task_definition.and_then(|definition| definition.task_definition_arn);
-        Ok(Ensured { effect: Effect::Created, id: arn, task: None })
+        Ok(Ensured { effect: Effect::Created, id: arn, task: None, bytes: None })
     }
 
     pub(crate) async fn look_task_definitions(

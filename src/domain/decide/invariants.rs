@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::turn::{is_service, serving};
 use crate::domain::{
-    meter::{self, RateCard},
+    meter::{self, RateBook},
     model::{Life, Money, Phase, Receipt, Record, ResourceKey, ResourceKind, Span, Stage, Timestamp},
     policy::Policy,
 };
@@ -106,7 +106,7 @@ fn order(record: &Record, say: &mut Say<'_>) {
 }
 
 fn money(record: &Record, policy: &Policy, now: Timestamp, say: &mut Say<'_>) {
-    let (card, _) = RateCard::for_region(&policy.region);
+    let card = RateBook::embedded().card(&policy.region);
     let spend = meter::ledger(record, &card, record.closed_at.unwrap_or(now)).total;
     let most = policy.limits.max_budget.max(policy.limits.budget);
     let budget = (policy.limits.budget + record.extensions.budget).min(most);

@@ -5,7 +5,7 @@
 use crate::domain::model::{Cause, Event, Phase, Stage, Step, Timestamp};
 
 use super::{
-    deploy_order, health, idleness, limits, stuck, taking_in, teardown_order,
+    deploy_order, health, idleness, limits, pricing, stuck, taking_in, teardown_order,
     turn::{Turn, is_service, serving},
     verify, warnings,
 };
@@ -16,6 +16,7 @@ use crate::domain::{
 
 /// One whole turn.
 pub(super) fn run(turn: &mut Turn<'_>) {
+    pricing::note(turn);
     taking_in::run(turn);
     idleness::note_activity(turn);
     if turn.ending_stage() != Some(Stage::Teardown) {

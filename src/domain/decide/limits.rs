@@ -3,6 +3,7 @@
 //! Guarantees: extensions are clamped to the hard limits here, whatever was asked; a fixed end time and the
 //! cron window are moved by nothing; limits are levels, so one that passed unseen has passed all the same.
 
+use crate::domain::meter;
 use crate::domain::model::{Cause, Limit, LimitKind, Money, Phase, Record, Span, Stage, Timestamp};
 use crate::domain::policy::{Policy, ShutdownPolicy};
 
@@ -48,7 +49,8 @@ pub(super) fn all(turn: &Turn<'_>) -> Vec<Due> {
 }
 
 fn due(kind: LimitKind, cause: Cause, at: Timestamp, stage: Stage, why: String, moved_by: &str) -> Due {
-    Due { limit: Limit { kind, cause, at, why, moved_by: moved_by.to_owned() }, stage, certain: true }
+    let limit = Limit { kind, cause, at, why, moved_by: moved_by.to_owned(), spend: Money::ZERO };
+    Due { limit, stage, certain: true }
 }
 
 fn idle(turn: &Turn<'_>) -> Option<Due> {
@@ -71,18 +73,11 @@ fn spend(turn: &Turn<'_>) -> Option<Due> {
     let at = if left == Money::ZERO && (spend + teardown) >= budget {
         turn.now
     } else {
-        turn.now + time_to_spend(left, rate)?
+        turn.now + meter::time_to_spend(left, rate)?
     };
     let why = format!("spent {spend} of {budget}, and ending will cost {teardown}");
     let moved_by = "`labguard extend --budget`, up to the policy's max_budget";
     Some(due(LimitKind::Budget, Cause::Budget, at, Stage::Teardown, why, moved_by))
-}
-
-/// How long an amount lasts; none when nothing is being spent.
-fn time_to_spend(left: Money, rate: Money) -> Option<Span> {
-    let (left, rate) = (u128::try_from(left.nanos()).ok()?, u128::try_from(rate.nanos()).ok()?);
-    let millis = left.saturating_mul(3_600_000).checked_div(rate)?;
-    Some(Span::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
 }
 
 fn life(turn: &Turn<'_>) -> Due {

@@ -15,6 +15,7 @@ pub mod invariants;
 mod lifecycle;
 mod limits;
 mod outlook;
+mod pricing;
 mod stuck;
 mod taking_in;
 mod teardown_order;
@@ -34,8 +35,8 @@ mod world;
 
 pub use wants::{is_moving, wants};
 
-use super::{meter::RateCard, policy::Policy};
-use crate::domain::model::{Observation, Plan, Record, Timestamp};
+use super::policy::Policy;
+use crate::domain::model::{Observation, Plan, RateCard, Record, Timestamp};
 
 /// What a decision is made by.
 #[derive(Clone, Copy, Debug)]

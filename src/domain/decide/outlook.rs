@@ -1,5 +1,6 @@
 //! What lies ahead: every limit with its time, what it costs, what to watch, and when to look again.
 
+use crate::domain::meter;
 use crate::domain::model::{Limit, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
 
 use super::{
@@ -18,10 +19,15 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
         (spend, rate, teardown)
     };
     let dues = limits::all(&turn);
-    let limits: Vec<Limit> = dues.into_iter().map(|due| due.limit).collect();
+    let at_limit = |limit: Limit| Limit { spend: spend + rate.per_hour_over(limit.at.since(turn.now)), ..limit };
+    let limits: Vec<Limit> = dues.into_iter().map(|due| at_limit(due.limit)).collect();
     let idle = idleness::idle(&turn).filter(|idle| idle.certain).map(|idle| turn.now.since(idle.since));
-    let outlook =
-        Outlook { spend, rate, teardown_cost, budget: limits::budget(&turn.record, turn.policy()), idle, limits };
+    let budget = limits::budget(&turn.record, turn.policy());
+    let forecast = meter::forecast(spend, rate, turn.now);
+    let ends = turn.record.is_closed() || turn.ending_stage() == Some(Stage::Teardown);
+    let deadline =
+        (!ends).then(|| meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now));
+    let outlook = Outlook { spend, rate, teardown_cost, budget, forecast, deadline, idle, limits };
     let wake_at = wake(&mut turn, &outlook);
     let watch = watch(&turn);
     Plan { notes: turn.notes, steps: turn.steps, watch, supply: turn.supply, wake_at, outlook }

@@ -7,7 +7,7 @@ use super::{
     world::{at, fault, opened, policy},
 };
 use crate::domain::{
-    meter::{RateCard, estimate, ledger, receipt},
+    meter::{RateBook, estimate, ledger, receipt},
     model::{
         Action, ActivityReading, Cause, Effect, Event, Extension, FaultClass, HealthReading, Identity, Money, Network,
         Observation, Observed, Phase, Record, Request, ResourceKey, ResourceKind, Sighting, Span, Stage, Step, Subnet,
@@ -185,7 +185,7 @@ proptest! {
         seen in observation(),
         now in when(),
     ) {
-        let card = RateCard::us_east_1();
+        let card = RateBook::embedded().card("us-east-1");
         let rules = Rules { policy: &policy, card: &card };
         let mut record = replay(&policy, &events);
         let before = record.ending.clone();
@@ -230,7 +230,7 @@ proptest! {
         seen in observation(),
         now in when(),
     ) {
-        let card = RateCard::us_east_1();
+        let card = RateBook::embedded().card("us-east-1");
         let rules = Rules { policy: &policy, card: &card };
         let mut record = replay(&policy, &events);
         let mut last = Vec::new();
@@ -252,14 +252,14 @@ proptest! {
         events in proptest::collection::vec((when(), event()), 0..25), now in when(), later in 0u64..10_000,
     ) {
         let record = replay(&policy(), &events);
-        let card = RateCard::us_east_1();
+        let card = RateBook::embedded().card("us-east-1");
         let (early, late) = (ledger(&record, &card, now), ledger(&record, &card, now + Span::from_secs(later)));
         prop_assert!(early.total <= late.total);
     }
 
     #[test]
     fn an_estimate_adds_up(policy in any_policy()) {
-        let estimate = estimate(&policy, &RateCard::us_east_1());
+        let estimate = estimate(&policy, &RateBook::embedded().card("us-east-1"));
         prop_assert_eq!(estimate.per_hour.iter().map(|line| line.amount).sum::<Money>(), estimate.rate);
         prop_assert!(estimate.until.is_sorted_by_key(|(_, span, _)| *span));
     }

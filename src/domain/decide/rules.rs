@@ -7,7 +7,7 @@ use super::{
     world::{World, at, fault, opened, policy},
 };
 use crate::domain::{
-    meter::{self, RateCard},
+    meter::{self, RateBook},
     model::{
         Action, ActivityReading, Cause, CredentialReading, Event, FaultClass, HealthReading, LimitKind, Money,
         Observation, Phase, Plan, Record, ResourceKey, ResourceKind, Span, Stage, Step, Timestamp, Want,
@@ -16,7 +16,7 @@ use crate::domain::{
 };
 
 fn look(record: &Record, policy: &Policy, seen: &Observation, now: Timestamp) -> Plan {
-    decide(record, seen, Rules { policy, card: &RateCard::us_east_1() }, now)
+    decide(record, seen, Rules { policy, card: &RateBook::embedded().card("us-east-1") }, now)
 }
 
 fn ended(plan: &Plan) -> Option<(Cause, Stage)> {
@@ -302,7 +302,7 @@ fn the_linter_speaks_up_when_a_promise_is_broken() {
 #[test]
 fn the_exercise_costs_what_aws_facts_says_and_the_overshoot_is_stated() {
     let policy = policy();
-    let estimate = meter::estimate(&policy, &RateCard::us_east_1());
+    let estimate = meter::estimate(&policy, &RateBook::embedded().card("us-east-1"));
     assert_eq!(estimate.rate.exact(), "0.0173425 USD");
     assert_eq!(estimate.forgotten_month.to_string(), "12.6601 USD");
     // 30 s turn + 30 s stop time-out + 2 min allowance + 1 min minimum = 4 min.

@@ -3,7 +3,7 @@
 use crate::domain::{
     meter,
     model::{
-        Blocker, Event, FaultClass, Life, Money, Observed, Phase, Resource, ResourceKey, ResourceKind, Span, TaskSize,
+        Blocker, Event, FaultClass, Life, Money, Observed, Phase, Resource, ResourceKey, ResourceKind, Span,
     },
     policy::retry,
 };
@@ -22,7 +22,7 @@ pub(super) fn name_blockers(turn: &mut Turn<'_>) {
     let left: Vec<(ResourceKey, Resource)> = turn.record.ours_left().map(|(key, it)| (key, it.clone())).collect();
     for (key, resource) in &left {
         if let Some(why) = why_stuck(turn, *key, resource) {
-            let cost_per_hour = cost(turn, *key, resource);
+            let cost_per_hour = meter::rate_of(&turn.record, *key, turn.rules.card);
             blockers.push(Blocker { key: *key, name: resource.name.clone(), why, cost_per_hour });
         }
     }
@@ -65,14 +65,6 @@ fn why_stuck(turn: &mut Turn<'_>, key: ResourceKey, resource: &Resource) -> Opti
         Life::Leaving if resource.id.is_some() => format!("told to stop at {since}, and not stopped yet"),
         _ => "the answer to its creation was lost, and its cluster cannot be listed".to_owned(),
     })
-}
-
-fn cost(turn: &Turn<'_>, key: ResourceKey, resource: &Resource) -> Money {
-    if key.kind != ResourceKind::Task {
-        return Money::ZERO;
-    }
-    let size = resource.size.unwrap_or(TaskSize::SMALLEST);
-    meter::hourly_rate(&size, turn.policy().network.public_ip, turn.rules.card)
 }
 
 /// Everything is believed gone, but it cannot be read: said, too, after a while.

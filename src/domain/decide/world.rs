@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Rules, decide, invariants, wants};
 use crate::domain::{
-    meter::{RateCard, overshoot},
+    meter::{RateBook, overshoot},
     model::{
-        Action, ActivityReading, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageConfig, ImageSource,
-        Ingress, Life, Money, Network, Observation, Observed, Plan, Record, Removal, ResourceKey, ResourceKind,
+        Accounting, Action, ActivityReading, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageConfig, ImageSource,
+        Ingress, Life, Money, Network, Observation, Observed, Plan, RateCard, Record, Removal, ResourceKey, ResourceKind,
         SessionId, Sighting, Span, Spec, Stage, Step, Subnet, TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
     },
     policy::{
@@ -26,6 +26,7 @@ pub fn policy() -> Policy {
     Policy {
         name: "lab".into(),
         owner: "someone".into(),
+        group: String::new(),
         region: "us-east-1".into(),
         names: Names {
             repository: name("repo"),
@@ -83,12 +84,14 @@ pub fn policy() -> Policy {
             idle_timeout: Some(Span::from_mins(10)),
             budget: "1.00 USD".parse().unwrap(),
             max_budget: "2.00 USD".parse().unwrap(),
+            min_lifetime: Span::ZERO,
             lifetime: Span::from_mins(60),
             max_lifetime: Span::from_mins(120),
             ends_at: None,
             hours: None,
             warn_before: vec![Span::from_mins(5), Span::from_mins(1)],
         },
+        accounting: Accounting::default(),
         end: EndPolicy {
             on_idle: Stage::Teardown,
             on_hours: Stage::Teardown,
@@ -108,7 +111,8 @@ pub fn opened(policy: &Policy) -> Record {
         name: policy.name.clone(),
         owner: policy.owner.clone(),
         policy: serde_json::to_value(policy).unwrap(),
-        overshoot: overshoot(policy, &RateCard::us_east_1()),
+        group: policy.group.clone(),
+        overshoot: overshoot(policy, &RateBook::embedded().card("us-east-1")),
     };
     Record::open(SessionId::new(&policy.name, 7), at(0), &event).unwrap()
 }
@@ -188,7 +192,7 @@ impl World {
         World {
             now: at(0),
             record,
-            card: RateCard::us_east_1(),
+            card: RateBook::embedded().card("us-east-1"),
             dice: Dice(seed),
             app: App::Fine,
             trouble: 0,

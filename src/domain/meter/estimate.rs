@@ -1,13 +1,14 @@
 //! What a session would make and cost, before it is started (`labguard plan`).
 
 use crate::domain::{
-    model::{Estimate, ImageSource, Money, ResourceKind, Span},
+    model::{Basis, CostLine, Estimate, ImageSource, Money, RateCard, ResourceKind, Span},
     policy::{Policy, RunMode},
 };
 
 use super::{
-    accrual::{MINIMUM_SECS, drain, metric_lines, task_lines},
-    rate_card::RateCard,
+    accrual::{drain, hour_of},
+    forecast::time_to_spend,
+    usage::{MINIMUM_SECS, needs},
 };
 
 /// From the instant a limit is crossed to the StopTask call, at most: one turn of the loop with its reads,
@@ -18,10 +19,10 @@ pub const TURN_ALLOWANCE: Span = Span::from_secs(30);
 const MONTH_HOURS: i64 = 730;
 
 /// How many tasks run at once.
-const fn tasks(policy: &Policy) -> i64 {
+const fn tasks(policy: &Policy) -> u32 {
     match policy.task.run {
         RunMode::Task => 1,
-        RunMode::Service { desired } => desired as i64,
+        RunMode::Service { desired } => desired,
     }
 }
 
@@ -39,17 +40,15 @@ pub fn worst_rate(policy: &Policy, card: &RateCard) -> Money {
     per_hour(policy, card).into_iter().map(|line| line.amount).sum()
 }
 
-fn per_hour(policy: &Policy, card: &RateCard) -> Vec<crate::domain::model::CostLine> {
-    let count = tasks(policy);
-    let mut lines = task_lines(None, &policy.task.size, policy.network.public_ip, 3600, card);
-    for line in &mut lines {
-        line.amount = line.amount.times(count);
-        if count != 1 {
-            line.quantity = format!("{count} × {}", line.quantity);
-        }
-    }
-    lines.extend(metric_lines(calls_per_hour(policy), policy.metrics.cloudwatch.len() as u64, card));
-    lines
+fn per_hour(policy: &Policy, card: &RateCard) -> Vec<CostLine> {
+    hour_of(policy, card, tasks(policy), (calls_per_hour(policy), policy.metrics.cloudwatch.len() as u64))
+}
+
+/// What a session costs that lives for its least lifetime and is then taken down.
+#[must_use]
+pub fn least_cost(policy: &Policy, card: &RateCard) -> Money {
+    let lived = policy.limits.min_lifetime.max(Span::from_secs(MINIMUM_SECS));
+    worst_rate(policy, card).per_hour_over(lived + drain(policy))
 }
 
 /// The stated worst case over the budget.
@@ -95,13 +94,6 @@ pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
         overshoot: overshoot(policy, card),
         warnings: warnings(policy, card, rate),
     }
-}
-
-/// How long `amount` lasts at `rate` per hour; absent when nothing is spent.
-fn time_to_spend(amount: Money, rate: Money) -> Option<Span> {
-    let (amount, rate) = (u128::try_from(amount.nanos()).ok()?, u128::try_from(rate.nanos()).ok()?);
-    let millis = (amount * 3_600_000).checked_div(rate)?;
-    Some(Span::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
 }
 
 fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
@@ -150,13 +142,9 @@ fn warnings(policy: &Policy, card: &RateCard, rate: Money) -> Vec<String> {
         warnings.push("no public address: labguard cannot probe it, so it will end as never healthy".to_owned());
     }
     if policy.task.size.spot {
-        warnings.push("Spot: its price is estimated, and AWS may take the task back at two minutes' notice".to_owned());
+        warnings.push("Spot: AWS may take the task back at two minutes' notice".to_owned());
     }
-    if let (_, Some(warning)) = RateCard::for_region(&policy.region) {
-        warnings.push(warning);
-    } else if card.region != policy.region {
-        warnings.push(format!("priced as {}, so its costs are estimated", card.region));
-    }
+    warnings.extend(price_warnings(policy, card));
     let least = rate.per_hour_over(Span::from_secs(MINIMUM_SECS) + drain(policy));
     if limits.budget <= least {
         warnings.push(format!(
@@ -167,6 +155,32 @@ fn warnings(policy: &Policy, card: &RateCard, rate: Money) -> Vec<String> {
     if limits.budget < rate.per_hour_over(limits.lifetime) {
         warnings
             .push(format!("the budget of {} ends it before its lifetime of {} does", limits.budget, limits.lifetime));
+    }
+    warnings
+}
+
+/// What a person should know of the prices: which are guesses, and which are missing.
+#[must_use]
+pub fn price_warnings(policy: &Policy, card: &RateCard) -> Vec<String> {
+    let needs = needs(policy);
+    let named = |items: Vec<String>| items.join(", ");
+    let guessed = needs.iter().filter(|item| card.price(**item).is_some_and(|price| price.basis == Basis::Estimated));
+    let guessed: Vec<String> = guessed.map(ToString::to_string).collect();
+    let missing: Vec<String> = card.unpriced(&needs).map(|item| item.to_string()).collect();
+    let mut warnings = Vec::new();
+    if !guessed.is_empty() {
+        warnings.push(format!(
+            "prices in {} are estimated for: {} (`labguard rates import` takes AWS's own price file)",
+            card.region,
+            named(guessed)
+        ));
+    }
+    if !missing.is_empty() {
+        warnings.push(format!(
+            "no price is known in {} for: {}; `up` refuses it until there is one (`[rates]`, or `labguard rates import`)",
+            card.region,
+            named(missing)
+        ));
     }
     warnings
 }

@@ -1,15 +1,21 @@
 //! Time × size × price = money.
 //!
-//! Spend is priced locally from a dated rate card, gross (credits ignored), in integer nano-dollars.
-//! Guarantees: a receipt's lines add up to its total exactly; for one record, spend never falls as time
-//! passes; what may exist is counted as if it did. Never: floating point, a clock, a call to AWS.
+//! Spend is priced locally from dated rate cards, gross unless the policy says otherwise, in integer nano-dollars.
+//! Guarantees: a receipt's lines add up to its total exactly; what was spent between instants adds up to what was spent
+//! in all; for one record, spend never falls as time passes; what may exist is counted as if it did; what has no price
+//! is named, never silently nothing. Never: floating point, a clock, a call to AWS.
 
 mod accrual;
 mod estimate;
-mod rate_card;
+mod forecast;
+mod rate_book;
 mod receipt;
+mod table;
+mod usage;
 
-pub use accrual::{Ledger, hourly_rate, ledger, spend, teardown_cost};
-pub use estimate::{TURN_ALLOWANCE, estimate, overshoot, worst_rate};
-pub use rate_card::{ComputeRate, RateCard};
+pub use accrual::{Ledger, ledger, lines_between, rate_of, spend, spent_between, teardown_cost};
+pub use estimate::{TURN_ALLOWANCE, estimate, least_cost, overshoot, price_warnings, worst_rate};
+pub use forecast::{deadline, forecast, time_to_spend};
+pub use rate_book::{Corrections, RateBook};
 pub use receipt::receipt;
+pub use usage::needs;

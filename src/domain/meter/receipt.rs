@@ -1,8 +1,8 @@
 //! The closing account: every resource from birth to proven death, and every line of cost.
 
-use crate::domain::model::{Life, Money, Receipt, ReceiptResource, Record, Timestamp};
+use crate::domain::model::{Life, Money, RateCard, Receipt, ReceiptResource, Record, Timestamp};
 
-use super::{accrual::ledger, rate_card::RateCard};
+use super::accrual::ledger;
 
 /// The account of a session as it stands at `now`; final once the session is closed.
 #[must_use]
@@ -26,6 +26,7 @@ pub fn receipt(record: &Record, card: &RateCard, now: Timestamp) -> Receipt {
         session: record.id.clone(),
         name: record.name.clone(),
         owner: record.owner.clone(),
+        group: record.group.clone(),
         identity: record.identity.clone(),
         cause: record.ending.as_ref().map(|ending| ending.cause),
         cause_detail: record.ending.as_ref().map(|ending| ending.detail.clone()).unwrap_or_default(),
@@ -36,8 +37,9 @@ pub fn receipt(record: &Record, card: &RateCard, now: Timestamp) -> Receipt {
         lines: ledger.lines,
         total: ledger.total,
         budget: budget(record),
-        rates_as_of: format!("{} ({})", card.as_of, card.region),
+        rates_as_of: record.prices.last().map_or(card, |(_, card)| card.as_ref()).describe(),
         proven_clean: clean,
+        billed: record.billed.clone(),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Events are append-only and never rewritten; fields may be added with a serde default, never removed
 //! or given another meaning (old journals replay through new code).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
     id::{Identity, SessionId},
     money::Money,
     phase::{Cause, Phase, Stage},
+    price::RateCard,
     resource::{Action, Effect, ResourceKey},
     size::TaskSize,
     spec::Network,
@@ -115,6 +118,23 @@ pub struct Blocker {
     pub cost_per_hour: Money,
 }
 
+/// What AWS says a session cost (Cost Explorer by tag; aws-facts §6.5). For comparison only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Billed {
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// The first day of the account, `YYYY-MM-DD` (UTC).
+    pub from: String,
+    /// The day after the last, `YYYY-MM-DD` (UTC).
+    pub until: String,
+    /// By AWS's usage type.
+    pub lines: Vec<(String, Money)>,
+    /// Their sum.
+    pub total: Money,
+    /// Whether AWS still calls it an estimate.
+    pub estimated: bool,
+}
+
 /// One journalled fact about one session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -125,6 +145,9 @@ pub enum Event {
         name: String,
         /// Who it belongs to.
         owner: String,
+        /// Its group, for budgets and totals.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        group: String,
         /// The whole policy as it stood, so that a restart needs no file.
         policy: serde_json::Value,
         /// The worst-case overshoot stated before the start.
@@ -280,12 +303,34 @@ pub enum Event {
         /// What.
         blockers: Vec<Blocker>,
     },
+    /// From now on it is billed by these prices: those of the items that it can use.
+    Priced {
+        /// The prices.
+        card: Arc<RateCard>,
+    },
+    /// How large a thing is that is billed by its size.
+    Measured {
+        /// What.
+        key: ResourceKey,
+        /// How large, as AWS stores it.
+        bytes: u64,
+    },
+    /// The clock was set back, or runs behind what was journalled: its time is counted on from where it was.
+    ClockSetBack {
+        /// By how much.
+        by: Span,
+    },
     /// labguard's own metered use of AWS: published metrics.
     Metered {
         /// PutMetricData calls since the last such event.
         put_metric_calls: u64,
         /// Custom-metric hours since the last such event.
         metric_hours: u64,
+    },
+    /// AWS's own account of the session, days later. Never used by the guard.
+    Billed {
+        /// What Cost Explorer says.
+        billed: Billed,
     },
     /// The session is over; the receipt, as JSON.
     Closed {

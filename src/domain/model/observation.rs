@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{observed::Observed, resource::ResourceKey, task::TaskFacts, time::Timestamp};
+use super::{observed::Observed, resource::ResourceKey, task::TaskFacts, time::{Span, Timestamp}};
 
 /// What a fresh read showed of one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +100,9 @@ pub struct Observation {
     /// How many of them are on their way up or down, this one included if it is.
     #[serde(default)]
     pub moving: usize,
+    /// By how much the clock was set back since the last look, if it was.
+    #[serde(default)]
+    pub clock_set_back: Option<Span>,
     /// Whether the image is being supplied, beside the loop.
     #[serde(default)]
     pub supplying: bool,

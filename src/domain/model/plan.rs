@@ -87,6 +87,18 @@ pub struct Limit {
     pub why: String,
     /// What would move it: `a request to the application, or labguard touch`.
     pub moved_by: String,
+    /// What will have been spent by then, if what costs now goes on costing.
+    #[serde(default)]
+    pub spend: Money,
+}
+
+/// What will have been spent by when, if nothing ends the session before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Forecast {
+    /// The end of this hour (UTC), and the spend by then.
+    pub hour: (Timestamp, Money),
+    /// The end of this day (UTC), and the spend by then.
+    pub day: (Timestamp, Money),
 }
 
 /// What lies ahead of a session.
@@ -102,6 +114,13 @@ pub struct Outlook {
     pub teardown_cost: Money,
     /// The budget with its extensions.
     pub budget: Money,
+    /// What will have been spent by when.
+    #[serde(default)]
+    pub forecast: Forecast,
+    /// By when something in the cloud must have stopped its tasks for lifetime and budget to hold without labguard;
+    /// absent once it is being torn down.
+    #[serde(default)]
+    pub deadline: Option<Timestamp>,
     /// How long it has been idle, where that is known.
     pub idle: Option<Span>,
 }

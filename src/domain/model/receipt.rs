@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    event::Billed,
     id::{Identity, SessionId},
     money::Money,
     phase::Cause,
+    price::{Basis, Item},
     resource::{ResourceKey, ResourceKind},
     time::{Span, Timestamp},
 };
@@ -27,19 +29,44 @@ pub struct ReceiptResource {
     pub gone_at: Option<Timestamp>,
 }
 
+/// How many units of a price: `of ÷ per`, exactly. Their amount is that many times the unit price, rounded up to the
+/// nano-dollar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Units {
+    /// What was counted: vCPU units times seconds, say.
+    pub of: u64,
+    /// How many of those make one unit of the price.
+    pub per: u64,
+}
+
 /// One line of cost. The amounts of all lines add up to the total exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostLine {
     /// On which resource; absent for labguard's own calls.
     pub key: Option<ResourceKey>,
-    /// What is paid for: `Fargate vCPU`, `public IPv4 address`, …
+    /// What is paid for: `Fargate vCPU`, `public IPv4 address`, … with a remark where the price is not AWS's own.
     pub item: String,
+    /// The same for programs; absent where it is no use of an item (credits).
+    #[serde(default)]
+    pub billed_as: Option<Item>,
     /// How much of it, for people: `0.25 vCPU × 312 s`.
     pub quantity: String,
+    /// How much of it, exactly.
+    #[serde(default)]
+    pub units: Units,
+    /// From when on.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+    /// Until when.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
     /// Price of one unit.
     pub unit_price: Money,
     /// The unit: `vCPU-hour`, `GB-hour`, `address-hour`, `1000 requests`.
     pub unit: String,
+    /// How sure the price is.
+    #[serde(default)]
+    pub basis: Basis,
     /// What it comes to.
     pub amount: Money,
 }
@@ -53,6 +80,9 @@ pub struct Receipt {
     pub name: String,
     /// Who it belonged to.
     pub owner: String,
+    /// Its group; empty: none.
+    #[serde(default)]
+    pub group: String,
     /// Where it ran.
     pub identity: Option<Identity>,
     /// Why it ended.
@@ -77,6 +107,9 @@ pub struct Receipt {
     pub rates_as_of: String,
     /// Fresh reads, twice, found nothing of ours.
     pub proven_clean: bool,
+    /// What AWS says it cost, where it was asked days later. For comparison: no guard looks at it.
+    #[serde(default)]
+    pub billed: Option<Billed>,
 }
 
 /// What a session would make and cost (`labguard plan`).

@@ -4,16 +4,20 @@
 //! replay alike. It never fails and never looks at a clock: an event that makes no sense for the
 //! present state changes nothing it cannot change, and the linter (`domain::decide::invariants`) says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::{Blocker, Event, Extension, LimitKind, Request},
+    event::{Billed, Blocker, Event, Extension, LimitKind, Request},
     fault::Fault,
     id::{Identity, SessionId},
     money::Money,
     phase::{Cause, Phase, Stage},
+    price::{Accounting, RateCard},
     resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind},
     spec::Network,
     task::TaskLoss,
@@ -64,6 +68,15 @@ pub struct Extensions {
     pub budget: Money,
     /// Not idle before then.
     pub idle_until: Option<Timestamp>,
+}
+
+/// labguard's own use of AWS for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Metered {
+    /// PutMetricData calls made for it.
+    pub put_metric_calls: u64,
+    /// Custom-metric hours published for it.
+    pub metric_hours: u64,
 }
 
 /// One session, as the journal knows it.
@@ -128,21 +141,52 @@ pub struct Record {
     pub verified_at: Option<Timestamp>,
     /// What blocks the end, if anything.
     pub blockers: Vec<Blocker>,
-    /// PutMetricData calls made for it.
-    pub put_metric_calls: u64,
-    /// Custom-metric hours published for it.
-    pub metric_hours: u64,
+    /// Its group, for budgets and totals; empty: none.
+    #[serde(default)]
+    pub group: String,
+    /// Whether its tasks may have a public address, by the policy it was opened with.
+    #[serde(default)]
+    pub public_ip: bool,
+    /// How its use is counted, by the policy it was opened with.
+    #[serde(default)]
+    pub accounting: Accounting,
+    /// The prices it is billed by, each card from an instant on.
+    #[serde(default)]
+    pub prices: Vec<(Timestamp, Arc<RateCard>)>,
+    /// labguard's own use of AWS for it, by the hour in which it was journalled.
+    #[serde(default)]
+    pub metered: BTreeMap<Timestamp, Metered>,
+    /// The latest instant it was heard of at.
+    #[serde(default)]
+    pub heard_at: Timestamp,
+    /// By how much the clock was set back since it was opened: what went by unseen is billed all the same.
+    #[serde(default)]
+    pub set_back: Span,
+    /// When it last was.
+    #[serde(default)]
+    pub set_back_at: Option<Timestamp>,
+    /// AWS's own account of it, where it was asked for after the end.
+    #[serde(default)]
+    pub billed: Option<Billed>,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
     /// The receipt.
     pub receipt: Option<serde_json::Value>,
 }
 
+/// Milliseconds of an hour.
+const HOUR: i64 = 3_600_000;
+
+/// How its use is counted, of a policy as journalled.
+fn accounting(policy: &serde_json::Value) -> Accounting {
+    policy.get("accounting").and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
+}
+
 impl Record {
     /// A session's first event makes its record; any other event cannot.
     #[must_use]
     pub fn open(id: SessionId, at: Timestamp, event: &Event) -> Option<Record> {
-        let Event::Opened { name, owner, policy, overshoot } = event else { return None };
+        let Event::Opened { name, owner, group, policy, overshoot } = event else { return None };
         Some(Record {
             id,
             name: name.clone(),
@@ -173,8 +217,15 @@ impl Record {
             clean_passes: 0,
             verified_at: None,
             blockers: Vec::new(),
-            put_metric_calls: 0,
-            metric_hours: 0,
+            group: group.clone(),
+            public_ip: policy.pointer("/network/public_ip").and_then(serde_json::Value::as_bool).unwrap_or(true),
+            accounting: accounting(policy),
+            prices: Vec::new(),
+            metered: BTreeMap::new(),
+            heard_at: at,
+            set_back: Span::ZERO,
+            set_back_at: None,
+            billed: None,
             closed_at: None,
             receipt: None,
         })
@@ -219,6 +270,7 @@ impl Record {
 
     /// Takes one event in.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
+        self.heard_at = self.heard_at.max(at);
         match event {
             Event::Opened { .. } => {}
             Event::PolicyChanged { policy } => self.policy = policy.clone(),
@@ -326,9 +378,23 @@ impl Record {
             }
             Event::Blocked { blockers } => self.blockers.clone_from(blockers),
             Event::Metered { put_metric_calls, metric_hours } => {
-                self.put_metric_calls += put_metric_calls;
-                self.metric_hours += metric_hours;
+                let hour = Timestamp::from_millis((self.heard_at + self.set_back).as_millis().div_euclid(HOUR) * HOUR);
+                let metered = self.metered.entry(hour).or_default();
+                metered.put_metric_calls += put_metric_calls;
+                metered.metric_hours += metric_hours;
             }
+            Event::Priced { card } => self.prices.push((self.heard_at + self.set_back, Arc::clone(card))),
+            Event::Measured { key, bytes } => {
+                if let Some(resource) = self.resources.get_mut(key) {
+                    resource.bytes = Some(*bytes);
+                }
+            }
+            Event::ClockSetBack { by } => {
+                self.set_back = self.set_back + *by;
+                self.set_back_at = Some(at);
+                self.heard_at = at;
+            }
+            Event::Billed { billed } => self.billed = Some(billed.clone()),
             Event::Closed { receipt } => {
                 self.closed_at = Some(at);
                 self.receipt = Some(receipt.clone());
@@ -462,6 +528,7 @@ impl Resource {
             gone_at: None,
             task: None,
             size: None,
+            bytes: None,
             failures: 0,
             last_fault: None,
         }

@@ -222,6 +222,9 @@ pub struct Resource {
     pub task: Option<TaskFacts>,
     /// Tasks: what it is billed by.
     pub size: Option<TaskSize>,
+    /// How large it is, where it is billed by its size (images: bytes as the registry stores them).
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// Failed tries of the present action in a row.
     pub failures: u32,
     /// The last failure of the present action.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub mod hours;
 pub mod retry;
 
-use super::model::{ImageSource, Ingress, Money, Platforms, Span, Stage, TaskSize, Timestamp};
+use super::model::{Accounting, ImageSource, Ingress, Money, Platforms, Span, Stage, TaskSize, Timestamp};
 
 /// One session's rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Policy {
     pub name: String,
     /// Who it belongs to; also a tag on everything made.
     pub owner: String,
+    /// Its group, for budgets and totals; empty: none.
+    #[serde(default)]
+    pub group: String,
     /// AWS region.
     pub region: String,
     /// What things are called. `{session}` stands for the session's id.
@@ -37,6 +40,9 @@ pub struct Policy {
     pub activity: ActivityPolicy,
     /// When it ends.
     pub limits: Limits,
+    /// How its use is counted.
+    #[serde(default)]
+    pub accounting: Accounting,
     /// How it ends.
     pub end: EndPolicy,
     /// What is published, and where.
@@ -219,6 +225,9 @@ pub struct Limits {
     pub max_budget: Money,
     /// From `up`.
     pub lifetime: Span,
+    /// The least that it is started for: refused where a budget does not last that long.
+    #[serde(default)]
+    pub min_lifetime: Span,
     /// The most an extension can make of the lifetime. Nothing extends beyond it.
     pub max_lifetime: Span,
     /// A fixed end time.

@@ -1,0 +1,72 @@
+//! What will have been spent by an instant, and when an amount will have been.
+//!
+//! Guarantee: a forecast assumes that what costs now goes on costing; it is never lower than what is spent already.
+
+use crate::domain::{
+    model::{Forecast, Money, RateCard, Record, Span, Timestamp},
+    policy::Policy,
+};
+
+use super::{
+    accrual::{drain, spend},
+    estimate::worst_rate,
+};
+
+/// Milliseconds of an hour.
+const HOUR: i64 = 3_600_000;
+
+/// How long an amount lasts at `rate` per hour; none when nothing is being spent.
+#[must_use]
+pub fn time_to_spend(left: Money, rate: Money) -> Option<Span> {
+    let (left, rate) = (u128::try_from(left.nanos()).ok()?, u128::try_from(rate.nanos()).ok()?);
+    let millis = left.saturating_mul(3_600_000).checked_div(rate)?;
+    Some(Span::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
+}
+
+/// What lies ahead in money: at the end of this hour and of this day (UTC), if nothing ends the session before.
+#[must_use]
+pub fn forecast(spend: Money, rate: Money, now: Timestamp) -> Forecast {
+    let end_of = |length: i64| Timestamp::from_millis((now.as_millis().div_euclid(length) + 1) * length);
+    let (hour, day) = (end_of(HOUR), end_of(24 * HOUR));
+    let by = |at: Timestamp| (at, spend + rate.per_hour_over(at.since(now)));
+    Forecast { hour: by(hour), day: by(day) }
+}
+
+/// The instant at which something in the cloud must have stopped the tasks, so that the budget and the longest lifetime
+/// hold without labguard: the sooner of the hard end of its lifetime and of when the budget, less what the stop itself
+/// costs, is spent at the highest rate of the policy.
+#[must_use]
+pub fn deadline(record: &Record, policy: &Policy, card: &RateCard, budget: Money, now: Timestamp) -> Timestamp {
+    let rate = worst_rate(policy, card);
+    let (spent, _) = spend(record, card, now);
+    let left = budget.less(spent + rate.per_hour_over(drain(policy)));
+    let longest = policy.limits.max_lifetime.max(policy.limits.lifetime);
+    let lifetime = record.opened_at + longest;
+    let money = time_to_spend(left, rate).map_or(Timestamp::MAX, |span| now + span);
+    lifetime.min(money).min(policy.limits.ends_at.unwrap_or(Timestamp::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_lasts_as_long_as_its_rate_allows() {
+        let (cent, rate) = (Money::from_nanos(10_000_000), Money::from_nanos(20_000_000));
+        assert_eq!(time_to_spend(cent, rate), Some(Span::from_mins(30)));
+        assert_eq!(time_to_spend(cent, Money::ZERO), None);
+        assert_eq!(time_to_spend(Money::ZERO, rate), Some(Span::ZERO));
+        assert_eq!(time_to_spend(Money::from_nanos(i64::MAX), Money::from_nanos(1)), Some(Span::from_millis(u64::MAX)));
+    }
+
+    #[test]
+    fn the_hour_and_the_day_end_on_the_clock() {
+        let now: Timestamp = "2026-11-22T14:45:00Z".parse().unwrap();
+        let (spend, rate) = (Money::from_nanos(1_000), Money::from_nanos(4_000));
+        let ahead = forecast(spend, rate, now);
+        assert_eq!(ahead.hour, ("2026-11-22T15:00:00Z".parse().unwrap(), Money::from_nanos(2_000)));
+        assert_eq!(ahead.day, ("2026-11-23T00:00:00Z".parse().unwrap(), Money::from_nanos(1_000 + 9 * 4_000 + 1_000)));
+        let on_the_hour = forecast(spend, rate, ahead.hour.0);
+        assert_eq!(on_the_hour.hour.0, "2026-11-22T16:00:00Z".parse().unwrap(), "this hour is the one that begins");
+    }
+}
