@@ -391,6 +391,7 @@ async fn a_limit_is_kept_to_the_moment_while_every_look_at_the_cloud_hangs() {
         let session = house.open(policy).await;
         session.until_live().await;
         fault(&house, "ecs:DescribeTasks=slow(9s)");
+        fault(&house, "sts:GetCallerIdentity=slow(9s)");
         let (id, opened) = (session.id.clone(), session.status().opened_at);
         let asked = session.until("ending", |status| status.ending.is_some()).await;
         assert_eq!(asked.ending.as_ref().unwrap().0, Cause::Lifetime);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::{sync::Mutex, time::Instant};
 
 /// AWS's bucket size and refill per second, by group.
-const GROUPS: [(Group, f64, f64); 14] = [
+const GROUPS: [(Group, f64, f64); 17] = [
     (Group::ClusterModify, 20.0, 1.0),
     (Group::ClusterRead, 50.0, 20.0),
     (Group::DefinitionModify, 20.0, 1.0),
@@ -22,7 +22,10 @@ const GROUPS: [(Group, f64, f64); 14] = [
     (Group::Ec2Modify, 50.0, 5.0),
     (Group::LogsModify, 10.0, 5.0),
     (Group::Metrics, 500.0, 500.0),
-    // IAM, STS, ECR's control plane and tagging: not published, kept low.
+    // Not published, kept low. Each service counts its own: whose account this is must not queue behind removals.
+    (Group::Identity, 25.0, 12.5),
+    (Group::Iam, 25.0, 12.5),
+    (Group::Registry, 25.0, 12.5),
     (Group::Other, 25.0, 12.5),
 ];
 
@@ -42,6 +45,9 @@ pub(crate) enum Group {
     Ec2Modify,
     LogsModify,
     Metrics,
+    Identity,
+    Iam,
+    Registry,
     Other,
 }
 
@@ -62,6 +68,9 @@ impl Group {
             "cloudwatch:PutMetricData" => Group::Metrics,
             _ if operation.starts_with("ec2:Describe") => Group::Ec2Read,
             _ if operation.starts_with("ec2:") => Group::Ec2Modify,
+            _ if operation.starts_with("sts:") => Group::Identity,
+            _ if operation.starts_with("iam:") => Group::Iam,
+            _ if operation.starts_with("ecr:") => Group::Registry,
             _ => Group::Other,
         }
     }
@@ -122,6 +131,14 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_account_this_is_does_not_queue_behind_what_is_removed() {
+        let identity = Group::of("sts:GetCallerIdentity");
+        for operation in ["iam:DeleteRole", "ecr:DeleteRepository", "tagging:GetResources", "ecs:DeleteCluster"] {
+            assert_ne!(Group::of(operation), identity, "{operation}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_passes_at_once_and_the_rest_at_the_refill_rate() {

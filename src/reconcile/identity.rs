@@ -5,10 +5,14 @@
 //! would count as clean while it goes on costing. So no look counts before the account is known to be the
 //! session's own.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex as PlainMutex},
+    time::Duration,
+};
 
 use tokio::{sync::Mutex, time::Instant};
 
+use super::engine::lock;
 use crate::{
     cloud::Cloud,
     domain::model::{Fault, Identity},
@@ -17,10 +21,22 @@ use crate::{
 /// How long an answer is trusted; credentials can be switched while the daemon runs.
 const TRUSTED_FOR: Duration = Duration::from_secs(300);
 
+/// So long before that it is asked anew, beside the loop: no session's limit waits for the answer.
+const ASKED_EARLY: Duration = Duration::from_secs(60);
+
 /// The cached answer.
 #[derive(Debug, Default)]
 pub struct WhoAmI {
-    known: Mutex<Option<(Instant, Identity)>>,
+    answer: Arc<PlainMutex<Answer>>,
+    /// Held by who asks while nothing that counts is known; the others wait for the same answer.
+    first: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    known: Option<(Instant, Identity)>,
+    /// Whether it is being asked anew.
+    asking: bool,
 }
 
 impl WhoAmI {
@@ -40,22 +56,46 @@ impl WhoAmI {
     }
 
     async fn ask(&self, cloud: &Cloud) -> Result<Identity, Fault> {
-        let mut known = self.known.lock().await;
-        if let Some((at, identity)) = &*known
-            && at.elapsed() < TRUSTED_FOR
-        {
-            return Ok(identity.clone());
+        if let Some(identity) = self.trusted(cloud) {
+            return Ok(identity);
         }
-        match cloud.identity().await {
+        let _first = self.first.lock().await;
+        if let Some(identity) = self.trusted(cloud) {
+            return Ok(identity);
+        }
+        let answer = cloud.identity().await;
+        let mut state = lock(&self.answer);
+        match answer {
             Ok(identity) => {
-                *known = Some((Instant::now(), identity.clone()));
+                state.known = Some((Instant::now(), identity.clone()));
                 Ok(identity)
             }
-            Err(fault) => match &*known {
+            Err(fault) => match &state.known {
                 // A passing fault does not make us strangers; the last answer stands until there is another.
                 Some((_, identity)) if fault.class.may_pass() => Ok(identity.clone()),
                 _ => Err(fault),
             },
         }
+    }
+
+    /// The last answer while it is trusted; asked anew beside the loop when it soon will not be.
+    fn trusted(&self, cloud: &Cloud) -> Option<Identity> {
+        let mut state = lock(&self.answer);
+        let (at, identity) = state.known.clone().filter(|(at, _)| at.elapsed() < TRUSTED_FOR)?;
+        if at.elapsed() >= TRUSTED_FOR - ASKED_EARLY && !std::mem::replace(&mut state.asking, true) {
+            let (answer, cloud) = (Arc::clone(&self.answer), cloud.clone());
+            tokio::spawn(async move {
+                let asked = cloud.identity().await;
+                let mut state = lock(&answer);
+                state.asking = false;
+                match asked {
+                    Ok(identity) => state.known = Some((Instant::now(), identity)),
+                    // Refused for good: known no more, so that the next look asks and says why.
+                    Err(fault) if !fault.class.may_pass() => state.known = None,
+                    Err(fault) => tracing::debug!(%fault, "whose account this is could not be asked anew yet"),
+                }
+            });
+        }
+        Some(identity)
     }
 }
