@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::{
     domain::model::{
-        Cause, CostLine, Entry, Estimate, Event, Identity, LastActivity, Life, Limit, LimitKind, Money, Phase, Receipt,
-        ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span, Timestamp,
+        Basis, Cause, CostLine, Entry, Estimate, Event, Identity, Item, LastActivity, Life, Limit, LimitKind, Money,
+        Phase, Receipt, ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span, Timestamp, Units,
     },
     reconcile::{
         handle::{CommandError, Control, Orphan},
@@ -79,6 +79,7 @@ pub(crate) fn running() -> SessionStatus {
                 at: noon() + Span::from_mins(8),
                 why: "idle for 12m of 20m".into(),
                 moved_by: "a request to the application, or `labguard touch`".into(),
+                spend: usd("0.011"),
             },
             Limit {
                 kind: LimitKind::Lifetime,
@@ -86,6 +87,7 @@ pub(crate) fn running() -> SessionStatus {
                 at: noon() + Span::from_mins(90),
                 why: "up for 30m of 2h".into(),
                 moved_by: "`labguard extend --lifetime`".into(),
+                spend: usd("0.0347"),
             },
         ],
         ending: None,
@@ -107,6 +109,7 @@ pub(crate) fn receipt() -> Receipt {
         session: id(),
         name: "admission".into(),
         owner: "ada".into(),
+        group: "ml-101".into(),
         identity: running().identity,
         cause: Some(Cause::Idle),
         cause_detail: "idle for 20m of 20m".into(),
@@ -134,15 +137,21 @@ pub(crate) fn receipt() -> Receipt {
         lines: vec![CostLine {
             key: Some(ResourceKey::task(1)),
             item: "Fargate vCPU".into(),
+            billed_as: Some(Item::VcpuX86),
             quantity: "0.25 vCPU × 1700 s".into(),
+            units: Units { of: 256 * 1700, per: 1024 * 3600 },
+            from: Some(opened_at),
+            until: Some(opened_at + Span::from_secs(1700)),
             unit_price: usd("0.04048"),
             unit: "vCPU-hour".into(),
+            basis: Basis::Published,
             amount: usd("0.004778889"),
         }],
         total: usd("0.004778889"),
         budget: usd("1.50"),
         rates_as_of: "2026-11-01".into(),
         proven_clean: true,
+        billed: None,
     }
 }
 
@@ -153,9 +162,14 @@ pub(crate) fn estimate() -> Estimate {
         per_hour: vec![CostLine {
             key: None,
             item: "Fargate vCPU".into(),
+            billed_as: Some(Item::VcpuX86),
             quantity: "0.25 vCPU".into(),
+            units: Units { of: 256 * 3600, per: 1024 * 3600 },
+            from: None,
+            until: None,
             unit_price: usd("0.04048"),
             unit: "vCPU-hour".into(),
+            basis: Basis::Published,
             amount: usd("0.01012"),
         }],
         rate: usd("0.0173425"),

@@ -144,6 +144,8 @@ pub struct Limit {
     pub why: String,
     /// What would move it.
     pub moved_by: String,
+    /// What will have been spent by then, if what costs now goes on costing.
+    pub spend: String,
 }
 
 /// One resource of a session.
@@ -187,6 +189,8 @@ pub struct Receipt {
     pub name: String,
     /// Who it belonged to.
     pub owner: String,
+    /// Its group; empty: none.
+    pub group: String,
     /// Where it ran.
     pub identity: Option<Identity>,
     /// Why it ended.
@@ -211,6 +215,25 @@ pub struct Receipt {
     pub rates_as_of: String,
     /// Fresh reads, twice, found nothing of ours.
     pub proven_clean: bool,
+    /// What AWS says it cost, where it was asked after the end.
+    pub billed: Option<Billed>,
+}
+
+/// What AWS says a session cost. For comparison only.
+#[derive(ToSchema)]
+pub struct Billed {
+    /// When it was asked.
+    pub asked_at: String,
+    /// The first day of the account (UTC).
+    pub from: String,
+    /// The day after the last (UTC).
+    pub until: String,
+    /// Pairs of AWS's usage type and amount.
+    pub lines: Vec<Vec<String>>,
+    /// Their sum.
+    pub total: String,
+    /// Whether AWS still calls it an estimate.
+    pub estimated: bool,
 }
 
 /// One resource, from birth to proven death.
@@ -235,16 +258,35 @@ pub struct ReceiptResource {
 pub struct CostLine {
     /// On which resource.
     pub key: Option<String>,
-    /// What is paid for.
+    /// What is paid for, with a remark where the price is not AWS's own.
     pub item: String,
-    /// How much of it.
+    /// The item's key, as `[rates]` writes it; absent for credits.
+    pub billed_as: Option<String>,
+    /// How much of it, for people.
     pub quantity: String,
+    /// How much of it, exactly.
+    pub units: Units,
+    /// From when on.
+    pub from: Option<String>,
+    /// Until when.
+    pub until: Option<String>,
     /// Price of one unit.
     pub unit_price: String,
     /// The unit.
     pub unit: String,
+    /// `published`, `imported`, `given`, `estimated` or `unpriced`.
+    pub basis: String,
     /// What it comes to.
     pub amount: String,
+}
+
+/// How many units of a price: `of ÷ per`.
+#[derive(ToSchema)]
+pub struct Units {
+    /// What was counted.
+    pub of: u64,
+    /// How many of those make one unit of the price.
+    pub per: u64,
 }
 
 /// What a session of a policy would make and cost.

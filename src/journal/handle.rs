@@ -238,7 +238,10 @@ mod tests {
         let journal = Journal::open(&path, Clock::System).unwrap();
         let id = sample::session(1);
         let written = journal.append(&id, sample::one_of_each()).await.unwrap();
-        assert_eq!(written.iter().map(|entry| entry.seq).collect::<Vec<_>>(), (1..=24).collect::<Vec<_>>());
+        assert_eq!(
+            written.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
+            (1..=written.len() as u64).collect::<Vec<_>>()
+        );
         journal.close().await.unwrap();
         assert!(matches!(journal.append(&id, vec![]).await, Err(JournalError::Closed)));
         journal.close().await.unwrap();
@@ -249,7 +252,7 @@ mod tests {
         assert_eq!(again.records(Which::Open).await.unwrap(), vec![]);
         assert_eq!(again.records(Which::All).await.unwrap().len(), 1);
         let next = again.append(&sample::session(2), vec![sample::opened()]).await.unwrap();
-        assert_eq!(next[0].seq, 25, "numbers go on");
+        assert_eq!(next[0].seq, written.len() as u64 + 1, "numbers go on");
     }
 
     #[cfg(unix)]

@@ -8,6 +8,7 @@ pub(super) const fn of(event: &Event) -> &'static str {
         Event::Opened { .. } => "opened",
         Event::Priced { .. } => "priced",
         Event::Measured { .. } => "measured",
+        Event::Scanned { .. } => "scanned",
         Event::ClockSetBack { .. } => "clock_set_back",
         Event::Billed { .. } => "billed",
         Event::PolicyChanged { .. } => "policy_changed",
@@ -37,7 +38,7 @@ pub(super) const fn of(event: &Event) -> &'static str {
 }
 
 /// Every name this version knows.
-pub(super) const KNOWN: [&str; 24] = [
+pub(super) const KNOWN: [&str; 29] = [
     "opened",
     "policy_changed",
     "identified",
@@ -60,6 +61,11 @@ pub(super) const KNOWN: [&str; 24] = [
     "verified",
     "reappeared",
     "blocked",
+    "priced",
+    "measured",
+    "clock_set_back",
+    "scanned",
+    "billed",
     "metered",
     "closed",
 ];

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use crate::domain::meter::RateBook;
 use crate::domain::model::{
-    Action, Billed, Blocker, Cause, Effect, Event, Extension, Fault, FaultClass, Identity, Item, LimitKind, Money, Network, Phase,
-    Request, ResourceKey, ResourceKind, SessionId, Span, Stage, Subnet, TaskFacts, TaskLoss, TaskSize, TaskStatus,
-    Timestamp,
+    Action, Billed, Blocker, Cause, Effect, Event, Extension, Fault, FaultClass, Identity, Item, LimitKind, Money,
+    Network, Phase, Request, ResourceKey, ResourceKind, ScanVerdict, SessionId, Span, Stage, Subnet, TaskFacts,
+    TaskLoss, TaskSize, TaskStatus, Timestamp,
 };
 
 /// A session's id.
@@ -54,7 +54,7 @@ pub(super) fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// How many kinds [`other`] knows.
-const OTHERS: u64 = 26;
+const OTHERS: u64 = 27;
 
 /// The event of one kind, varied by a number and a text.
 fn other(which: u64, salt: u64, text: &str) -> Event {
@@ -133,7 +133,10 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
         18 => Event::Verified { left: if salt.is_multiple_of(2) { vec![] } else { vec![key] } },
         19 => Event::Blocked { blockers: vec![Blocker { key, name: text.clone(), why: text, cost_per_hour: money }] },
         20 => Event::Reappeared { key, id: (salt.is_multiple_of(2)).then_some(text) },
-        21 => Event::Priced { card: Arc::new(RateBook::embedded().card("us-east-1").only(&[Item::VcpuX86])) },
+        21 => Event::Priced {
+            card: Arc::new(RateBook::embedded().card("us-east-1").only(&[Item::VcpuX86])),
+            overshoot: money,
+        },
         22 => Event::Measured { key, bytes: salt },
         23 => Event::ClockSetBack { by: span },
         24 => Event::Billed {
@@ -145,6 +148,11 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
                 total: money,
                 estimated: salt.is_multiple_of(2),
             },
+        },
+        25 => Event::Scanned {
+            digest: text.clone(),
+            verdict: if salt.is_multiple_of(2) { ScanVerdict::Passed } else { ScanVerdict::Refused },
+            detail: text,
         },
         _ => Event::Metered { put_metric_calls: salt, metric_hours: salt },
     }

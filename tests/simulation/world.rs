@@ -15,15 +15,19 @@ use labguard::{
     cloud::{Cloud, Owner},
     domain::{
         decide::invariants,
+        meter::RateBook,
         model::{
-            Extension, ImageConfig, ImageSource, ImageSpec, Ingress, Money, Phase, Receipt, Request, ResourceKey,
-            ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
+            Accounting, Extension, ImageConfig, ImageSource, ImageSpec, Ingress, Money, Phase, RateCard, Receipt,
+            Request, ResourceKey, ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
         },
         policy::{Policy, RunMode, ShutdownPolicy},
     },
     image::Desk,
     journal::{Journal, Which},
-    reconcile::{Checkpoint, handle::Control},
+    reconcile::{
+        Checkpoint,
+        handle::{CommandError, Control},
+    },
     sandbox::{
         Sandbox, SandboxConfig,
         faults::FaultRule,
@@ -32,6 +36,7 @@ use labguard::{
     },
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use tokio::time::Instant;
 
 #[path = "../support/crash.rs"]
 mod crash;
@@ -48,7 +53,10 @@ const PATIENCE: Span = Span::from_mins(60 * 24);
 pub struct Outcome {
     pub crashes: usize,
     pub cause: String,
-    pub over_budget_nanos: i64,
+    /// By how much the receipt passed the budget.
+    pub over_budget: Money,
+    /// By how much it was stated that it may.
+    pub stated: Money,
     pub spend: Money,
     pub simulated: Span,
     pub calls: u64,
@@ -77,6 +85,11 @@ struct World {
     folder: tempfile::TempDir,
     small_disk: bool,
     disk_full_until: Option<Timestamp>,
+    /// Whether somebody sets our clock now and then.
+    clock_is_set: bool,
+    /// Whether prices change now and then.
+    prices_move: bool,
+    card: RateCard,
     loud: bool,
 }
 
@@ -85,12 +98,15 @@ impl World {
         let mut rng = SmallRng::seed_from_u64(seed);
         let epoch = Timestamp::from_millis(1_795_000_000_000 + rng.random_range(0..86_400_000));
         let clock = Clock::simulated(epoch);
+        // AWS's clock is never set, and need not agree with ours.
+        let apart: i64 = if rng.random_bool(0.1) { rng.random_range(-600_000..600_000) } else { 0 };
+        let aws_clock = Clock::simulated(Timestamp::from_millis(epoch.as_millis() + apart));
         let containers = Arc::new(Simulated::new());
         let config = SandboxConfig {
             seed,
             faults: Vec::new(),
             latency: latency(&mut rng),
-            clock: clock.clone(),
+            clock: aws_clock.clone(),
             containers: Arc::clone(&containers) as Arc<dyn Containers>,
             region: "us-east-1".to_owned(),
             endpoint: None,
@@ -119,7 +135,22 @@ impl World {
         // The simulated container's counter counts users only.
         policy.activity.labels.clear();
         let small_disk = rng.random_bool(0.15);
-        World { rng, sandbox, containers, parts, policy, folder, small_disk, disk_full_until: None, loud }
+        let clock_is_set = rng.random_bool(0.15);
+        let prices_move = rng.random_bool(0.2);
+        World {
+            rng,
+            sandbox,
+            containers,
+            parts,
+            policy,
+            folder,
+            small_disk,
+            disk_full_until: None,
+            clock_is_set,
+            prices_move,
+            card: RateBook::embedded().card("us-east-1"),
+            loud,
+        }
     }
 
     /// What belongs to somebody else and must still be there afterwards.
@@ -129,7 +160,7 @@ impl World {
         let cloud = &self.parts.cloud;
         let network = cloud.survey(None, &[]).await.map_err(|fault| fault.to_string())?;
         let specs = [
-            (ResourceKind::Repository, Spec::Repository { name: "theirs/app".to_owned() }),
+            (ResourceKind::Repository, Spec::repository("theirs/app".to_owned())),
             (ResourceKind::LogGroup, Spec::LogGroup { name: "/theirs".to_owned(), retention_days: 1 }),
             (ResourceKind::Cluster, Spec::Cluster { name: "their-cluster".to_owned(), spot: false }),
             (
@@ -161,7 +192,7 @@ impl World {
         for rule in faults(&mut self.rng) {
             self.sandbox.add_fault(rule);
         }
-        let began = self.parts.clock.now();
+        let began = Instant::now();
         let crashes_planned = [0, 0, 1, 1, 2, 4][self.rng.random_range(0..6)];
         let mut crashes = 0;
         let book = BTreeMap::from([(self.policy.name.clone(), self.policy.clone())]);
@@ -170,7 +201,14 @@ impl World {
         if crashes_planned > 0 {
             fuse.arm(self.rng.random_range(1..160));
         }
-        let id = lab.engine.up("lab".to_owned()).await.map_err(|error| format!("up was refused: {error}"))?;
+        let id = match lab.engine.up("lab".to_owned()).await {
+            Ok(id) => id,
+            Err(CommandError::Refused(why)) if why.contains("does not last for its least lifetime") => {
+                lab.stop().await;
+                return self.refused(&foreign).await;
+            }
+            Err(error) => return Err(format!("up was refused: {error}")),
+        };
         let mut users = Users::new(&mut self.rng, &self.policy);
         loop {
             let step = Duration::from_millis(self.rng.random_range(50..4_000));
@@ -183,6 +221,7 @@ impl World {
                     tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..5_000))).await;
                     fuse.disarm();
                     lab = Lab::start(&self.parts, book.clone(), Some(fuse.checkpoint())).await;
+                    lab.engine.replace_card(self.card.clone());
                     if crashes < crashes_planned {
                         fuse.arm(self.rng.random_range(1..160));
                     }
@@ -194,11 +233,13 @@ impl World {
                         break;
                     }
                     self.fill_or_free_the_disk();
+                    self.set_the_clock();
+                    self.move_the_prices(&lab);
                     if self.rng.random_bool(0.02) {
                         self.check_record(&id).await?;
                     }
                     users.act(&mut self.rng, &lab, &id, &self.containers, self.parts.clock.now()).await;
-                    if self.parts.clock.now().since(began) > PATIENCE {
+                    if began.elapsed() > PATIENCE.as_duration() {
                         return Err(format!("not closed after {PATIENCE}: {status:#?}"));
                     }
                 }
@@ -226,6 +267,46 @@ impl World {
         }
     }
 
+    fn set_the_clock(&mut self) {
+        if self.clock_is_set && self.rng.random_bool(0.01) {
+            let by = self.rng.random_range(-600_000..300_000);
+            self.parts.clock.set(by);
+            self.say(&format!("the clock is set by {by} ms"));
+        }
+    }
+
+    fn move_the_prices(&mut self, lab: &Lab) {
+        if self.prices_move && self.rng.random_bool(0.01) {
+            let percent = self.rng.random_range(50..300);
+            let mut card = RateBook::embedded().card("us-east-1");
+            for price in card.prices.values_mut() {
+                price.amount = price.amount.fraction_ceil(percent, 100);
+            }
+            self.card = card;
+            lab.engine.replace_card(self.card.clone());
+            self.say(&format!("prices are {percent}% of the usual"));
+        }
+    }
+
+    /// A session that its budget could not keep alive was refused: nothing of it is anywhere.
+    async fn refused(self, foreign: &[String]) -> Result<Outcome, String> {
+        let mut left = self.sandbox.leftovers();
+        left.sort();
+        let known = self.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
+        if left != foreign || !known.is_empty() {
+            return Err(format!("a refused session left {left:#?} and {} records", known.len()));
+        }
+        Ok(Outcome {
+            crashes: 0,
+            cause: "refused".to_owned(),
+            over_budget: Money::ZERO,
+            stated: Money::ZERO,
+            spend: Money::ZERO,
+            simulated: Span::ZERO,
+            calls: self.sandbox.calls().values().sum(),
+        })
+    }
+
     fn say(&self, text: &str) {
         if self.loud {
             println!("--- {text} at {}", self.parts.clock.now());
@@ -244,7 +325,7 @@ impl World {
         self,
         id: &SessionId,
         foreign: &[String],
-        began: Timestamp,
+        began: Instant,
         crashes: usize,
     ) -> Result<Outcome, String> {
         self.check_record(id).await?;
@@ -290,14 +371,14 @@ impl World {
                 record.overshoot.exact()
             ));
         }
-        let over = receipt.total.nanos() - receipt.budget.nanos();
         drop(self.folder);
         Ok(Outcome {
             crashes,
             cause: receipt.cause.map_or_else(|| "none".to_owned(), |cause| cause.to_string()),
-            over_budget_nanos: over.max(0),
+            over_budget: receipt.total.less(receipt.budget),
+            stated: record.overshoot,
             spend: receipt.total,
-            simulated: self.parts.clock.now().since(began),
+            simulated: Span::from(began.elapsed()),
             calls: self.sandbox.calls().values().sum(),
         })
     }
@@ -487,5 +568,13 @@ fn vary(mut policy: Policy, rng: &mut SmallRng, epoch: Timestamp) -> Policy {
         policy.end.on_shutdown = ShutdownPolicy::Teardown;
     }
     policy.task.max_restarts = rng.random_range(0..4);
+    policy.limits.min_lifetime = Span::from_secs([0, 60, 300][rng.random_range(0..3)]);
+    policy.accounting = Accounting {
+        free_tier: rng.random_bool(0.2),
+        credits: Money::from_nanos(if rng.random_bool(0.1) { rng.random_range(0..2_000_000) } else { 0 }),
+        logs_mib_per_hour: rng.random_range(0..20),
+        traffic_mib_per_hour: rng.random_range(0..20),
+        ipv4_by_hour: rng.random_bool(0.1),
+    };
     policy
 }

@@ -33,7 +33,8 @@ fn prices(turn: &mut Turn<'_>) {
     let card = turn.rules.card;
     let known = turn.record.prices.last().map(|(_, card)| card.as_ref());
     let same = known.is_some_and(|known| needs.iter().all(|item| known.price(*item) == card.price(*item)));
-    if !same {
-        turn.note(Event::Priced { card: Arc::new(card.only(&needs)) });
+    let overshoot = meter::overshoot(turn.policy(), card);
+    if !same || overshoot > turn.record.overshoot {
+        turn.note(Event::Priced { card: Arc::new(card.only(&needs)), overshoot });
     }
 }

@@ -39,6 +39,11 @@ fn billed_at(record: &Record, at: Timestamp) -> Timestamp {
     at.max(record.heard_at) + record.set_back
 }
 
+/// An instant of a stretch, by the same clock: the present moves with what was set back, the past stays where it was.
+fn placed(record: &Record, at: Timestamp) -> Timestamp {
+    if at >= record.heard_at { billed_at(record, at) } else { at }
+}
+
 /// Every use at every price it was billed by, between two instants. `fallback` prices what came before the first card.
 fn pieces<'r>(
     record: &'r Record,
@@ -106,9 +111,7 @@ pub fn spent_between(record: &Record, card: &RateCard, from: Timestamp, until: T
         pieces(record, card, Timestamp::default(), at, |piece| gross += charged(record, &piece));
         gross.less(record.accounting.credits)
     };
-    // Only the present moves with a clock that was set back: what is past is past.
-    let end = if until >= record.heard_at { billed_at(record, until) } else { until };
-    by(end).less(if from >= record.heard_at { by(billed_at(record, from)) } else { by(from) })
+    by(placed(record, until)).less(by(placed(record, from)))
 }
 
 /// What an hour costs as things stand, by the prices of now.
@@ -132,15 +135,18 @@ pub fn rate_of(record: &Record, key: ResourceKey, card: &RateCard) -> Money {
 /// What a session has cost by `now`, line by line.
 #[must_use]
 pub fn ledger(record: &Record, card: &RateCard, now: Timestamp) -> Ledger {
-    let lines = lines_between(record, card, Timestamp::default(), now);
+    let lines = lines_of(record, card, Timestamp::default(), billed_at(record, now));
     let total = lines.iter().map(|line| line.amount).sum();
     Ledger { lines, total, rate_per_hour: rate(record, card) }
 }
 
 /// The lines of cost from one instant to another. The lines of adjacent stretches add up exactly.
 #[must_use]
-pub fn lines_between(record: &Record, card: &RateCard, from: Timestamp, now: Timestamp) -> Vec<CostLine> {
-    let until = billed_at(record, now);
+pub fn lines_between(record: &Record, card: &RateCard, from: Timestamp, until: Timestamp) -> Vec<CostLine> {
+    lines_of(record, card, placed(record, from), placed(record, until))
+}
+
+fn lines_of(record: &Record, card: &RateCard, from: Timestamp, until: Timestamp) -> Vec<CostLine> {
     let mut lines = Vec::new();
     pieces(record, card, from, until, |piece| {
         let free = record.accounting.free_tier && is_free(piece.used.item);
@@ -245,7 +251,9 @@ pub fn teardown_cost(record: &Record, policy: &Policy, card: &RateCard) -> Money
     let drain = drain(policy);
     let alive = record.tasks().filter(|(_, task)| task.life.may_exist());
     alive
-        .map(|(_, task)| task_rate(Terms::of(record), &task.size.unwrap_or(policy.task.size), card).per_hour_over(drain))
+        .map(|(_, task)| {
+            task_rate(Terms::of(record), &task.size.unwrap_or(policy.task.size), card).per_hour_over(drain)
+        })
         .sum()
 }
 
@@ -253,7 +261,3 @@ pub fn teardown_cost(record: &Record, policy: &Policy, card: &RateCard) -> Money
 pub(super) fn drain(policy: &Policy) -> Span {
     policy.task.stop_timeout + policy.end.stop_allowance
 }
-
-#[cfg(test)]
-#[path = "accrual_tests.rs"]
-mod tests;

@@ -6,6 +6,8 @@
 //! is named, never silently nothing. Never: floating point, a clock, a call to AWS.
 
 mod accrual;
+#[cfg(test)]
+mod accrual_tests;
 mod estimate;
 mod forecast;
 mod rate_book;

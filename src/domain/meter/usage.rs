@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    model::{Accounting, ImageSource, Item, Life, Metered, Record, Resource, ResourceKey, ResourceKind, TaskSize, Timestamp},
+    model::{
+        Accounting, ImageSource, Item, Life, Metered, Record, Resource, ResourceKey, ResourceKind, TaskSize, Timestamp,
+    },
     policy::Policy,
 };
 
@@ -116,7 +118,8 @@ pub(super) fn of(record: &Record) -> impl Iterator<Item = Use<'_>> {
         (Item::Metric, 730, (|metered: &Metered| metered.metric_hours) as fn(&Metered) -> u64),
         (Item::MetricRequests, 1000, |metered: &Metered| metered.put_metric_calls),
     ];
-    let own = own.into_iter().map(|(item, per, of)| Use { key: None, item, flow: Flow::Count(&record.metered, of), per });
+    let own =
+        own.into_iter().map(|(item, per, of)| Use { key: None, item, flow: Flow::Count(&record.metered, of), per });
     record.resources.iter().flat_map(|(key, resource)| of_resource(record, *key, resource)).flatten().chain(own)
 }
 

@@ -14,6 +14,7 @@ use super::{
     phase::{Cause, Phase, Stage},
     price::RateCard,
     resource::{Action, Effect, ResourceKey},
+    scan::ScanVerdict,
     size::TaskSize,
     spec::Network,
     task::{TaskFacts, TaskLoss},
@@ -307,6 +308,9 @@ pub enum Event {
     Priced {
         /// The prices.
         card: Arc<RateCard>,
+        /// The worst-case overshoot by them; a higher one replaces what was stated before.
+        #[serde(default)]
+        overshoot: Money,
     },
     /// How large a thing is that is billed by its size.
     Measured {
@@ -314,6 +318,15 @@ pub enum Event {
         key: ResourceKey,
         /// How large, as AWS stores it.
         bytes: u64,
+    },
+    /// What was made of the scan of an image.
+    Scanned {
+        /// Which image.
+        digest: String,
+        /// What was made of it.
+        verdict: ScanVerdict,
+        /// The figures behind it, for people.
+        detail: String,
     },
     /// The clock was set back, or runs behind what was journalled: its time is counted on from where it was.
     ClockSetBack {

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{observed::Observed, resource::ResourceKey, task::TaskFacts, time::{Span, Timestamp}};
+use super::{
+    observed::Observed,
+    resource::ResourceKey,
+    scan::ScanReading,
+    task::TaskFacts,
+    time::{Span, Timestamp},
+};
 
 /// What a fresh read showed of one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +32,8 @@ pub enum Want {
     Resource(ResourceKey),
     /// Every task of this session in its cluster, known to us or not.
     Tasks,
+    /// The scan of its image.
+    Scan,
 }
 
 /// What the probes make of the present task.
@@ -83,6 +91,9 @@ pub struct CredentialReading {
 pub struct Observation {
     /// Fresh reads; what is not in here was not looked at.
     pub sightings: BTreeMap<ResourceKey, Observed<Sighting>>,
+    /// The scan of its image.
+    #[serde(default)]
+    pub scan: Observed<ScanReading>,
     /// Every task of this session that its cluster lists, live or recently stopped.
     pub tasks: Observed<Vec<TaskFacts>>,
     /// When `tasks` or the current task's sighting was last read, in this or an earlier turn.

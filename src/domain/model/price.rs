@@ -163,9 +163,7 @@ impl Item {
             Item::Metric => ("metric", "CloudWatch metrics", "metric-month"),
             Item::MetricRequests => ("metric_requests", "CloudWatch PutMetricData", "1000 requests"),
             Item::Alarm => ("alarm", "CloudWatch alarm", "alarm-month"),
-            Item::AlarmHighResolution => {
-                ("alarm_high_resolution", "CloudWatch alarm (high resolution)", "alarm-month")
-            }
+            Item::AlarmHighResolution => ("alarm_high_resolution", "CloudWatch alarm (high resolution)", "alarm-month"),
             Item::LogsIngested => ("logs_ingested", "log data taken in", "GB"),
             Item::LogsStored => ("logs_stored", "log data kept", "GB-month"),
             Item::ScheduleInvocations => ("schedule_invocations", "Scheduler invocations", "million invocations"),

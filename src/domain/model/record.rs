@@ -19,6 +19,7 @@ use super::{
     phase::{Cause, Phase, Stage},
     price::{Accounting, RateCard},
     resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind},
+    scan::ScanVerdict,
     spec::Network,
     task::TaskLoss,
     time::{Span, Timestamp},
@@ -70,6 +71,17 @@ pub struct Extensions {
     pub idle_until: Option<Timestamp>,
 }
 
+/// What was made of the scan of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    /// Which image.
+    pub digest: String,
+    /// What was made of it.
+    pub verdict: ScanVerdict,
+    /// The figures behind it, for people.
+    pub detail: String,
+}
+
 /// labguard's own use of AWS for a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Metered {
@@ -118,6 +130,9 @@ pub struct Record {
     pub question_fault: Option<(Timestamp, Fault)>,
     /// Healthy or not, since when, and what the probe said; none before the first verdict of a task.
     pub health: Option<(bool, Timestamp, String)>,
+    /// What was made of its image's scan, where there was one.
+    #[serde(default)]
+    pub scan: Option<Scan>,
     /// When it was first healthy.
     pub first_healthy_at: Option<Timestamp>,
     /// The announced address of the present task.
@@ -206,6 +221,7 @@ impl Record {
             question_failures: 0,
             question_fault: None,
             health: None,
+            scan: None,
             first_healthy_at: None,
             url: None,
             last_activity: None,
@@ -309,6 +325,12 @@ impl Record {
             Event::TaskSeen { key, facts, size } => {
                 let task = self.resources.entry(*key).or_insert_with(|| Resource::intended(at, &facts.arn));
                 task.id = Some(facts.arn.clone());
+                // AWS's clock is ahead of ours: what it has billed by then has gone by.
+                let ahead = facts.latest().since(self.heard_at + self.set_back);
+                if ahead > Span::ZERO {
+                    self.set_back = self.set_back + ahead;
+                    self.set_back_at = Some(at);
+                }
                 task.size = Some(*size);
                 task.live_at = task.live_at.or(Some(at));
                 // What is seen exists, whatever was believed of it.
@@ -383,11 +405,17 @@ impl Record {
                 metered.put_metric_calls += put_metric_calls;
                 metered.metric_hours += metric_hours;
             }
-            Event::Priced { card } => self.prices.push((self.heard_at + self.set_back, Arc::clone(card))),
+            Event::Priced { card, overshoot } => {
+                self.prices.push((self.heard_at + self.set_back, Arc::clone(card)));
+                self.overshoot = self.overshoot.max(*overshoot);
+            }
             Event::Measured { key, bytes } => {
                 if let Some(resource) = self.resources.get_mut(key) {
                     resource.bytes = Some(*bytes);
                 }
+            }
+            Event::Scanned { digest, verdict, detail } => {
+                self.scan = Some(Scan { digest: digest.clone(), verdict: *verdict, detail: detail.clone() });
             }
             Event::ClockSetBack { by } => {
                 self.set_back = self.set_back + *by;
@@ -560,6 +588,7 @@ mod tests {
         let event = Event::Opened {
             name: "lab".to_owned(),
             owner: "me".to_owned(),
+            group: String::new(),
             policy: serde_json::Value::Null,
             overshoot: Money::ZERO,
         };

@@ -13,6 +13,30 @@ pub struct Ingress {
     pub sources: Vec<String>,
 }
 
+/// How a repository keeps its images.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encryption {
+    /// Keys of Amazon's own.
+    #[default]
+    Aes256,
+    /// KMS: the given key, else the account's own for ECR.
+    Kms(Option<String>),
+}
+
+/// How a repository of ours is set up. One that was there before stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RepositorySettings {
+    /// Whether pushed images are scanned for known vulnerabilities.
+    pub scan_on_push: bool,
+    /// Whether a tag that is taken stays on its image.
+    pub immutable_tags: bool,
+    /// How images are kept.
+    pub encryption: Encryption,
+    /// Images older than so many days are expired by ECR itself: a net for what nobody removed.
+    pub expire_days: Option<u32>,
+}
+
 /// What to make or find.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -21,6 +45,8 @@ pub enum Spec {
     Repository {
         /// Name.
         name: String,
+        /// How it is set up.
+        settings: RepositorySettings,
     },
     /// The image, in a repository where it is ours to push; resolved to a digest in any case.
     Image(ImageSpec),
@@ -65,6 +91,14 @@ pub enum Spec {
         /// How each is run; its token is the service's clientToken.
         task: TaskSpec,
     },
+}
+
+impl Spec {
+    /// A repository with ECR's own defaults.
+    #[must_use]
+    pub fn repository(name: impl Into<String>) -> Self {
+        Spec::Repository { name: name.into(), settings: RepositorySettings::default() }
+    }
 }
 
 /// A task definition: awsvpc, Fargate, image pinned by digest.

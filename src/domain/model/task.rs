@@ -78,6 +78,13 @@ pub struct TaskFacts {
 }
 
 impl TaskFacts {
+    /// The latest instant that AWS speaks of.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        let times = [self.created_at, self.pull_started_at, self.started_at, self.stopped_at];
+        times.into_iter().flatten().max().unwrap_or_default()
+    }
+
     /// A task of which only the ARN is known.
     #[must_use]
     pub fn new(arn: impl Into<String>) -> Self {
