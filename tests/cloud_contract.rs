@@ -180,7 +180,7 @@ async fn lives_and_dies(cloud: &Cloud, kind: ResourceKind, spec: &Spec, removal:
 async fn every_plain_resource_is_made_once_and_removed_once_and_strangers_are_left_alone(cloud: &Cloud) {
     let name = session("labguard-contract").to_string();
     let specs = [
-        (ResourceKind::Repository, Spec::Repository { name: format!("labguard/{name}") }),
+        (ResourceKind::Repository, Spec::repository(format!("labguard/{name}"))),
         (ResourceKind::LogGroup, Spec::LogGroup { name: format!("/labguard/{name}"), retention_days: 1 }),
         (ResourceKind::ExecutionRole, Spec::ExecutionRole { name: name.clone() }),
         (ResourceKind::Cluster, Spec::Cluster { name: name.clone(), spot: false }),
@@ -188,7 +188,7 @@ async fn every_plain_resource_is_made_once_and_removed_once_and_strangers_are_le
     ];
     for (kind, spec) in specs {
         let named = match &spec {
-            Spec::Repository { name } | Spec::LogGroup { name, .. } => name,
+            Spec::Repository { name, .. } | Spec::LogGroup { name, .. } => name,
             _ => &name,
         };
         lives_and_dies(cloud, kind, &spec, &mut removal(named)).await;
@@ -272,7 +272,7 @@ async fn an_assembled_image_is_pushed_once_and_resolved_to_the_same_digest(cloud
     let owner = Owner { session: &session, owner: "contract" };
     let name = format!("labguard/{session}");
     let key = ResourceKey::only(ResourceKind::Repository);
-    cloud.ensure(owner, key, &Spec::Repository { name: name.clone() }, false).await.unwrap();
+    cloud.ensure(owner, key, &Spec::repository(name.clone()), false).await.unwrap();
     let desk = Desk::silent(cloud, owner);
     let folder = tempfile::tempdir().unwrap();
     let path = lab::tiny_executable(folder.path()).display().to_string();

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use labguard::{
     domain::{
-        model::{Cause, ImageSource, Phase, Request, ResourceKind, Span, Spec},
+        model::{Cause, ImageSource, Phase, Request, ResourceKind, Severity, Span, Spec},
         policy::RunMode,
     },
     reconcile::handle::Control,
@@ -40,6 +40,7 @@ async fn called() -> BTreeSet<String> {
     note(&adopted_things().await);
     note(&an_image_of_a_registry().await);
     note(&lost_answers().await);
+    note(&a_scanned_image().await);
     note(&a_start_that_fails().await);
     note(&a_sweep().await);
     called
@@ -69,6 +70,20 @@ async fn a_task_with_metrics_and_a_role_that_somebody_added_to() -> House {
     let document = r#"{"Version":"2012-10-17","Statement":[]}"#;
     let put = aws_sdk_iam::Client::new(&sdk).put_role_policy().role_name(role).policy_name("extra");
     put.policy_document(document).send().await.unwrap();
+    session.ended().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+async fn a_scanned_image() -> House {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.repository.settings.scan_on_push = true;
+    policy.repository.settings.expire_days = Some(1);
+    policy.repository.block_on = Some(Severity::Critical);
+    policy.repository.scan_timeout = Span::from_mins(5);
+    let session = house.open(policy).await;
+    session.until_live().await;
     session.ended().await;
     assert_eq!(house.left(), Vec::<String>::new());
     house
@@ -116,7 +131,7 @@ async fn adopted_things() -> House {
 
 async fn an_image_of_a_registry() -> House {
     let house = House::new(Latency::fast()).await;
-    let repository = Spec::Repository { name: "theirs/app".to_owned() };
+    let repository = Spec::repository("theirs/app".to_owned());
     let before = house.plant(vec![repository, house.image("theirs/app")]).await;
     let uri = house.parts.cloud.repository_uri("theirs/app").await.unwrap();
     let mut policy = house.policy();

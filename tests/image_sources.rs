@@ -70,7 +70,7 @@ async fn a_session_runs_what_docker_saved_and_refuses_another_platform_in_words(
 #[tokio::test(start_paused = true)]
 async fn a_mirrored_image_runs_from_the_sessions_own_repository_and_the_first_one_stays() {
     let house = House::new(Latency::fast()).await;
-    let theirs = Spec::Repository { name: "theirs/app".to_owned() };
+    let theirs = Spec::repository("theirs/app".to_owned());
     let before = house.plant(vec![theirs, house.image("theirs/app")]).await;
     let uri = format!("{}:v1", house.parts.cloud.repository_uri("theirs/app").await.unwrap());
     let mut policy = house.policy();
@@ -96,7 +96,7 @@ async fn an_image_that_somebody_else_tagged_too_outlives_the_session_that_pushed
     ports.sort_unstable();
     ports.dedup();
     let same = ImageSpec { ports, ..ImageSpec::plain(NAME, "v1", policy.image.source.clone()) };
-    let theirs = vec![Spec::Repository { name: NAME.to_owned() }, Spec::Image(same)];
+    let theirs = vec![Spec::repository(NAME.to_owned()), Spec::Image(same)];
     let before = house.plant(theirs).await;
     let cloud = &house.parts.cloud;
     let tags = async |reference: &str| {

@@ -1,6 +1,9 @@
 //! ECR: repositories, the registry's login, and single images (aws-facts §3.1).
 
-use aws_sdk_ecr::types::{ImageIdentifier, Repository, Tag};
+use aws_sdk_ecr::types::{
+    EncryptionConfiguration, EncryptionType, ImageIdentifier, ImageScanningConfiguration, ImageTagMutability,
+    Repository, Tag,
+};
 
 use super::{
     Cloud, Ensured, Owner, absent_if_missing,
@@ -9,7 +12,8 @@ use super::{
     found_foreign, sighting,
 };
 use crate::domain::model::{
-    Effect, Fault, FaultClass, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Sighting, Timestamp,
+    Effect, Encryption, Fault, FaultClass, OWNER_TAG, Removal, RepositorySettings, ResourceKind, SESSION_TAG, Sighting,
+    Timestamp,
 };
 
 const CREATE: &str = "ecr:CreateRepository";
@@ -45,6 +49,19 @@ fn pinned(uri: &str) -> Option<(&str, &str)> {
     Some((repository, digest))
 }
 
+/// Absent for what ECR does by itself.
+fn encryption(asked: &Encryption) -> Result<Option<EncryptionConfiguration>, Fault> {
+    match asked {
+        Encryption::Aes256 => Ok(None),
+        Encryption::Kms(key) => EncryptionConfiguration::builder()
+            .encryption_type(EncryptionType::Kms)
+            .set_kms_key(key.clone())
+            .build()
+            .map(Some)
+            .map_err(|error| own(FaultClass::Rejected, CREATE, "MissingArgument", error.to_string(), None)),
+    }
+}
+
 impl Cloud {
     /// The repository, with its tags' verdict.
     async fn find_repository(&self, owner: Owner<'_>, name: &str) -> Result<Option<(String, bool)>, Fault> {
@@ -76,7 +93,41 @@ impl Cloud {
         })
     }
 
-    pub(crate) async fn ensure_repository(&self, owner: Owner<'_>, name: &str, adopt: bool) -> Result<Ensured, Fault> {
+    pub(crate) async fn ensure_repository(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        settings: &RepositorySettings,
+        adopt: bool,
+    ) -> Result<Ensured, Fault> {
+        let ensured = self.create_or_find(owner, name, settings, adopt).await?;
+        if let (Some(days), Effect::Created | Effect::AlreadyThere) = (settings.expire_days, ensured.effect) {
+            self.expire_images(name, days).await?;
+        }
+        Ok(ensured)
+    }
+
+    /// ECR's own net below the session's removal: it acts within a day (aws-facts §3.1).
+    async fn expire_images(&self, name: &str, days: u32) -> Result<(), Fault> {
+        let rule = serde_json::json!({ "rules": [{
+            "rulePriority": 1,
+            "description": "labguard: a net for images that nobody removed",
+            "selection": {
+                "tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days", "countNumber": days,
+            },
+            "action": { "type": "expire" },
+        }]});
+        let put = self.inner.ecr.put_lifecycle_policy().repository_name(name).lifecycle_policy_text(rule.to_string());
+        self.call("ecr:PutLifecyclePolicy", put.send()).await.map(drop).map_err(Fault::from)
+    }
+
+    async fn create_or_find(
+        &self,
+        owner: Owner<'_>,
+        name: &str,
+        settings: &RepositorySettings,
+        adopt: bool,
+    ) -> Result<Ensured, Fault> {
         let judge = |(arn, ours): (String, bool)| {
             if ours {
                 Ok(Ensured::new(Effect::AlreadyThere, arn))
@@ -92,6 +143,15 @@ impl Cloud {
             .ecr
             .create_repository()
             .repository_name(name)
+            .image_tag_mutability(if settings.immutable_tags {
+                ImageTagMutability::Immutable
+            } else {
+                ImageTagMutability::Mutable
+            })
+            .image_scanning_configuration(
+                ImageScanningConfiguration::builder().scan_on_push(settings.scan_on_push).build(),
+            )
+            .set_encryption_configuration(encryption(&settings.encryption)?)
             .tags(tag(SESSION_TAG, owner.session.as_str())?)
             .tags(tag(OWNER_TAG, owner.owner)?);
         match self.call(CREATE, create.send()).await.map_err(Fault::from) {

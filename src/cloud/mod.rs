@@ -12,6 +12,7 @@ mod connect;
 mod credentials;
 mod ec2;
 mod ecr;
+mod ecr_scan;
 mod ecs;
 pub mod fault;
 mod iam;
@@ -154,7 +155,7 @@ impl Cloud {
     /// `Conflict` when a thing of that name is somebody else's and `adopt` is false; else AWS's refusal.
     pub async fn ensure(&self, owner: Owner<'_>, key: ResourceKey, spec: &Spec, adopt: bool) -> Result<Ensured, Fault> {
         match spec {
-            Spec::Repository { name } => self.ensure_repository(owner, name, adopt).await,
+            Spec::Repository { name, settings } => self.ensure_repository(owner, name, settings, adopt).await,
             Spec::LogGroup { name, retention_days } => self.ensure_log_group(owner, name, *retention_days, adopt).await,
             Spec::ExecutionRole { name } => self.ensure_role(owner, name, adopt).await,
             Spec::Cluster { name, spot } => self.ensure_cluster(owner, name, *spot, adopt).await,

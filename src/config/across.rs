@@ -13,7 +13,7 @@ use super::{
     settings::{AwsSettings, DaemonSettings},
 };
 use crate::domain::{
-    model::{ImageSource, Platforms, ResourceKind, SessionId, TaskSize},
+    model::{Encryption, ImageSource, Platforms, ResourceKind, SessionId, TaskSize},
     policy::Policy,
 };
 
@@ -71,6 +71,7 @@ impl<'a> Across<'a> {
     /// A session's own rules.
     pub(super) fn session(&mut self, policy: &Policy) {
         self.required(policy);
+        self.repository(policy);
         self.limits(policy);
         self.size(policy.task.size.cpu, policy.task.size.memory);
         self.names(policy);
@@ -114,6 +115,23 @@ impl<'a> Across<'a> {
         self.rule(&["image.platforms", "adopt"], apart, "all", || {
             "\"task\" with adopt = [\"repository\"]: a whole index needs a repository of the session's own".into()
         });
+    }
+
+    fn repository(&mut self, policy: &Policy) {
+        let pushed = policy.image.source.is_pushed();
+        if let Some(severity) = policy.repository.block_on {
+            self.rule(&["repository.block_on", "image.source", "image.mirror"], pushed, severity, || {
+                "an image that labguard pushes (image.source other than registry, or image.mirror = true): others it does \
+                 not scan"
+                    .into()
+            });
+        }
+        if let Some(key) = self.read.optional_text("repository.kms_key") {
+            let used = matches!(policy.repository.settings.encryption, Encryption::Kms(_));
+            self.rule(&["repository.kms_key", "repository.encryption"], used, key, || {
+                "repository.encryption = \"KMS\" with it".into()
+            });
+        }
     }
 
     fn limits(&mut self, policy: &Policy) {

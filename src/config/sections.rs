@@ -13,10 +13,13 @@ use super::{
     value,
 };
 use crate::domain::{
-    model::{Accounting, Arch, BuildRecipe, ImageConfig, ImageSource, Platforms, ResourceKind, Stage, TaskSize},
+    model::{
+        Accounting, Arch, BuildRecipe, Encryption, ImageConfig, ImageSource, Platforms, RepositorySettings,
+        ResourceKind, Stage, TaskSize,
+    },
     policy::{
         ActivityPolicy, EndPolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
-        Policy, PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
+        Policy, PredictPolicy, RepositoryPolicy, RunMode, ShutdownPolicy, TaskPolicy, Unscanned,
     },
 };
 
@@ -83,6 +86,7 @@ pub(super) fn policy(name: &str, read: &Reader) -> Policy {
             tag: read.text("image.tag"),
             platforms: if read.text("image.platforms") == "all" { Platforms::All } else { Platforms::Task },
         },
+        repository: repository(read),
         task: task(read),
         network: NetworkPolicy {
             vpc: read.optional_text("network.vpc"),
@@ -154,6 +158,32 @@ fn image_source(read: &Reader) -> ImageSource {
             args: read.pairs("image.build_args"),
         }),
         _ => ImageSource::Registry { uri: read.text("image.uri"), mirror: read.boolean("image.mirror") },
+    }
+}
+
+fn repository(read: &Reader) -> RepositoryPolicy {
+    let block_on = read.optional_text("repository.block_on").and_then(|text| text.parse().ok());
+    let expire_days: u32 = read.integer("repository.expire_days");
+    // Never while the session may still want its image.
+    let needed = read.span("limits.max_lifetime") + read.span("end.keep_stopped");
+    let needed = u32::try_from(needed.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX);
+    RepositoryPolicy {
+        settings: RepositorySettings {
+            // A gate needs a scan.
+            scan_on_push: read.boolean("repository.scan_on_push") || block_on.is_some(),
+            immutable_tags: read.boolean("repository.immutable_tags"),
+            encryption: match read.text("repository.encryption").as_str() {
+                "KMS" => Encryption::Kms(read.optional_text("repository.kms_key")),
+                _ => Encryption::Aes256,
+            },
+            expire_days: (expire_days > 0).then_some(expire_days.max(needed)),
+        },
+        block_on,
+        scan_timeout: read.span("repository.scan_timeout"),
+        on_scan_timeout: match read.text("repository.on_scan_timeout").as_str() {
+            "run" => Unscanned::Run,
+            _ => Unscanned::Refuse,
+        },
     }
 }
 

@@ -13,8 +13,8 @@ use super::{
     settings::{AwsSettings, DaemonSettings, Settings},
 };
 use crate::domain::{
-    model::{ImageSource, Ingress, Money, Platforms, Span, Stage},
-    policy::{Policy, RunMode, ShutdownPolicy},
+    model::{Encryption, ImageSource, Ingress, Money, Platforms, Severity, Span, Stage},
+    policy::{Policy, RunMode, ShutdownPolicy, Unscanned},
 };
 
 /// Values by key path.
@@ -231,6 +231,32 @@ fn task(it: &Policy) -> Flat {
         RunMode::Service { desired } => ("service", desired),
     };
     Flat::from([
+        ("repository.scan_on_push", Value::Boolean(it.repository.settings.scan_on_push)),
+        ("repository.block_on", text(it.repository.block_on.map_or("", Severity::name))),
+        ("repository.scan_timeout", text(it.repository.scan_timeout)),
+        (
+            "repository.on_scan_timeout",
+            text(match it.repository.on_scan_timeout {
+                Unscanned::Refuse => "refuse",
+                Unscanned::Run => "run",
+            }),
+        ),
+        ("repository.immutable_tags", Value::Boolean(it.repository.settings.immutable_tags)),
+        (
+            "repository.encryption",
+            text(match it.repository.settings.encryption {
+                Encryption::Aes256 => "AES256",
+                Encryption::Kms(_) => "KMS",
+            }),
+        ),
+        (
+            "repository.kms_key",
+            match &it.repository.settings.encryption {
+                Encryption::Aes256 => text(""),
+                Encryption::Kms(key) => optional(key.as_ref()),
+            },
+        ),
+        ("repository.expire_days", number(it.repository.settings.expire_days.unwrap_or(0))),
         ("task.mode", text(mode)),
         ("task.desired", number(desired)),
         ("task.cpu", number(task.size.cpu)),
@@ -293,7 +319,10 @@ fn endings(it: &Policy) -> Flat {
         ("limits.warn_before", Value::Array(limits.warn_before.iter().map(text).collect())),
         ("limits.hours.end_cron", text(limits.hours.as_ref().map_or("", |hours| hours.end_cron.as_str()))),
         ("accounting.free_tier", Value::Boolean(it.accounting.free_tier)),
-        ("accounting.credits", text(if it.accounting.credits == Money::ZERO { String::new() } else { it.accounting.credits.exact() })),
+        (
+            "accounting.credits",
+            text(if it.accounting.credits == Money::ZERO { String::new() } else { it.accounting.credits.exact() }),
+        ),
         ("accounting.logs_mib_per_hour", number(it.accounting.logs_mib_per_hour)),
         ("accounting.traffic_mib_per_hour", number(it.accounting.traffic_mib_per_hour)),
         ("accounting.ipv4_by", text(if it.accounting.ipv4_by_hour { "hour" } else { "second" })),

@@ -115,6 +115,10 @@ fn every_key_reaches_the_policy() {
             (_, "network.subnets") => "[\"subnet-0123456789abcdef0\"]".into(),
             (_, "health.port") => return None,
             (_, "limits.budget") => "\"0.5 USD\"".into(),
+            (_, "accounting.credits") => "\"2 USD\"".into(),
+            (_, "group") => "\"other\"".into(),
+            (_, "repository.kms_key") => return None,
+            (_, "repository.block_on") => "\"high\"".into(),
             (_, "limits.max_budget") => "\"9 USD\"".into(),
             (_, "limits.hours.end_cron") => "\"0 17 * * *\"".into(),
             (_, "limits.hours.zone") => "\"Europe/Berlin\"".into(),
@@ -132,7 +136,15 @@ fn every_key_reaches_the_policy() {
             (Kind::OneOf(numbers), _) => numbers[3].to_string(),
             (
                 Kind::Choice(words),
-                "task.mode" | "task.arch" | "image.platforms" | "end.on_idle" | "end.on_hours" | "end.on_shutdown",
+                "task.mode"
+                | "task.arch"
+                | "image.platforms"
+                | "accounting.ipv4_by"
+                | "repository.encryption"
+                | "repository.on_scan_timeout"
+                | "end.on_idle"
+                | "end.on_hours"
+                | "end.on_shutdown",
             ) => {
                 format!("{:?}", words[1])
             }
@@ -158,6 +170,7 @@ fn every_key_reaches_the_policy() {
         match key.path {
             "task.cpu" => request.set.push("sessions.a.task.memory=1024".into()),
             "task.memory" => request.set.push("sessions.a.task.cpu=512".into()),
+            "repository.block_on" => request.set.push("sessions.a.image.mirror=true".into()),
             _ => {}
         }
         let settings = load(&request).unwrap_or_else(|mistakes| panic!("{}: {mistakes}", key.path));

@@ -19,8 +19,8 @@ use crate::{
     domain::{
         meter,
         model::{
-            Entry, Estimate, Event, Extension, Money, Phase, RateCard, Receipt, Record, Request, SessionId, Span, Stage,
-            Timestamp,
+            Entry, Estimate, Event, Extension, Money, Phase, RateCard, Receipt, Record, Request, SessionId, Span,
+            Stage, Timestamp,
         },
         policy::Policy,
     },

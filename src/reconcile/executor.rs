@@ -69,7 +69,7 @@ fn intent(step: &Step) -> Option<Event> {
 
 fn called(spec: &Spec) -> (&str, Option<TaskSize>) {
     match spec {
-        Spec::Repository { name }
+        Spec::Repository { name, .. }
         | Spec::LogGroup { name, .. }
         | Spec::ExecutionRole { name }
         | Spec::Cluster { name, .. }

@@ -15,13 +15,15 @@ use super::{
 use crate::{
     cloud::Owner,
     domain::model::{
-        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, Sighting, Span, TaskFacts, Want, mark_of,
+        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, ScanReading, Sighting, Span,
+        TaskFacts, Want, mark_of,
     },
 };
 
 enum Answer {
     Resource(ResourceKey, Result<Observed<Sighting>, Fault>),
     Tasks(Result<Observed<Vec<TaskFacts>>, Fault>),
+    Scan(Result<Observed<ScanReading>, Fault>),
 }
 
 /// What is known before anything is asked of AWS.
@@ -61,12 +63,14 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Wan
         match want {
             Want::Resource(key) => Answer::Resource(*key, look(engine, record, *key).await),
             Want::Tasks => Answer::Tasks(tasks(engine, record).await),
+            Want::Scan => Answer::Scan(scan(engine, record).await),
         }
     }))
     .await;
 
     let mut sightings = BTreeMap::new();
     let mut listed = Observed::Unknown;
+    let mut scanned = Observed::Unknown;
     let mut tasks_read = false;
     for answer in answers {
         match answer {
@@ -81,13 +85,25 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Wan
             Answer::Resource(key, Err(fault)) => {
                 tracing::debug!(resource = %key, fault = %fault, "a look failed");
             }
+            Answer::Scan(Ok(scan)) => scanned = scan,
+            Answer::Scan(Err(fault)) => tracing::debug!(fault = %fault, "the scan could not be read"),
             Answer::Tasks(Err(fault)) => tracing::debug!(fault = %fault, "listing tasks failed"),
         }
     }
     if tasks_read {
         lock(&slot.memory).tasks_seen_at = Some(engine.clock.now());
     }
-    Observation { sightings, tasks: listed, ..known(engine, slot) }
+    Observation { sightings, tasks: listed, scan: scanned, ..known(engine, slot) }
+}
+
+/// The scan of the session's image.
+async fn scan(engine: &Engine, record: &Record) -> Result<Observed<ScanReading>, Fault> {
+    let image = record.only(ResourceKind::Image);
+    let Some((name, digest)) = image.and_then(|image| Some((&image.name, image.id.as_deref()?.split_once('@')?.1)))
+    else {
+        return Ok(Observed::Unknown);
+    };
+    engine.cloud.scan_of(name, digest).await
 }
 
 async fn look(engine: &Engine, record: &Record, key: ResourceKey) -> Result<Observed<Sighting>, Fault> {

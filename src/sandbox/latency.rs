@@ -32,6 +32,8 @@ pub struct Latency {
     pub service_reaction: Span,
     /// A deleted task definition that no task refers to stays DELETE_IN_PROGRESS for this long.
     pub definition_deletion: Span,
+    /// From a push until its scan is complete.
+    pub scanning: Span,
     /// Whether AWS's token buckets limit the calls.
     pub throttled: bool,
 }
@@ -53,6 +55,7 @@ impl Latency {
             role_propagation: Span::ZERO,
             service_reaction: Span::ZERO,
             definition_deletion: Span::ZERO,
+            scanning: Span::ZERO,
             throttled: false,
         }
     }
@@ -73,6 +76,7 @@ impl Latency {
             role_propagation: Span::from_millis(1_500),
             service_reaction: Span::from_millis(1_000),
             definition_deletion: Span::from_secs(2),
+            scanning: Span::from_millis(1500),
             throttled: true,
         }
     }
@@ -93,6 +97,7 @@ impl Latency {
             role_propagation: Span::from_secs(12),
             service_reaction: Span::from_secs(10),
             definition_deletion: Span::from_mins(1),
+            scanning: Span::from_secs(20),
             throttled: true,
         }
     }

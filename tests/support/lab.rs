@@ -10,7 +10,7 @@ use labguard::{
         model::{Accounting, Arch, ImageSource, Ingress, Money, ResourceKind, Span, Stage, TaskSize},
         policy::{
             ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
-            PredictPolicy, RunMode, ShutdownPolicy, TaskPolicy,
+            PredictPolicy, RepositoryPolicy, RunMode, ShutdownPolicy, TaskPolicy,
         },
     },
     journal::Journal,
@@ -116,6 +116,7 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
         },
         adopt: Vec::<ResourceKind>::new(),
         image: ImagePolicy::plain(source, "latest"),
+        repository: RepositoryPolicy::default(),
         task: TaskPolicy {
             run: RunMode::Task,
             size: TaskSize { arch: Arch::X86_64, ..TaskSize::SMALLEST },

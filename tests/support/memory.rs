@@ -100,7 +100,7 @@ impl House {
     pub async fn foreign(&self, kind: ResourceKind, name: &str) -> Spec {
         let name = name.to_owned();
         match kind {
-            ResourceKind::Repository => Spec::Repository { name },
+            ResourceKind::Repository => Spec::repository(name),
             ResourceKind::LogGroup => Spec::LogGroup { name, retention_days: 1 },
             ResourceKind::ExecutionRole => Spec::ExecutionRole { name },
             ResourceKind::Cluster => Spec::Cluster { name, spot: false },

@@ -1,7 +1,7 @@
 //! What is made, in which order: everything whose needs are met, side by side.
 //!
 //! ```text
-//! repository ─► image ─┐
+//! repository ─► image ─┐ (its scan passed, where the policy asks)
 //! execution role ──────┼─► task definition ─┐
 //! log group ───────────┘                    ├─► task | service
 //! network ─► security group ────────────────┤
@@ -18,7 +18,10 @@ use crate::domain::{
     policy::{Names, RunMode, retry},
 };
 
-use super::turn::{Turn, serving};
+use super::{
+    scan_gate,
+    turn::{Turn, serving},
+};
 
 /// The longest wait before a restart.
 const LONGEST_RESTART_WAIT: Span = Span::from_mins(5);
@@ -123,7 +126,11 @@ fn repository_and_image(turn: &mut Turn<'_>, names: &Names) {
     let policy = turn.policy();
     let pushed = policy.image.source.is_pushed();
     if pushed {
-        ensure_only(turn, ResourceKind::Repository, Spec::Repository { name: names.repository.clone() });
+        ensure_only(
+            turn,
+            ResourceKind::Repository,
+            Spec::Repository { name: names.repository.clone(), settings: policy.repository.settings.clone() },
+        );
         if live(turn, ResourceKind::Repository).is_none() {
             return;
         }
@@ -162,6 +169,9 @@ fn ports(turn: &Turn<'_>) -> Vec<u16> {
 fn task_definition(turn: &mut Turn<'_>, names: &Names) {
     let policy = turn.policy();
     let Some(image) = live(turn, ResourceKind::Image).and_then(|image| image.id.clone()) else { return };
+    if !scan_gate::passed(turn) {
+        return;
+    }
     if live(turn, ResourceKind::LogGroup).is_none() {
         return;
     }

@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod outlook;
 mod pricing;
+mod scan_gate;
 mod stuck;
 mod taking_in;
 mod teardown_order;

@@ -25,8 +25,7 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
     let budget = limits::budget(&turn.record, turn.policy());
     let forecast = meter::forecast(spend, rate, turn.now);
     let ends = turn.record.is_closed() || turn.ending_stage() == Some(Stage::Teardown);
-    let deadline =
-        (!ends).then(|| meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now));
+    let deadline = (!ends).then(|| meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now));
     let outlook = Outlook { spend, rate, teardown_cost, budget, forecast, deadline, idle, limits };
     let wake_at = wake(&mut turn, &outlook);
     let watch = watch(&turn);

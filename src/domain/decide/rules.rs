@@ -38,7 +38,7 @@ fn the_first_turn_asks_who_and_where_side_by_side() {
     let policy = policy();
     let plan = look(&opened(&policy), &policy, &Observation::default(), at(0));
     assert!(matches!(plan.steps[..], [Step::Identify, Step::Survey { .. }]), "{:?}", plan.steps);
-    assert!(matches!(plan.notes[..], [Event::Entered { phase: Phase::Provisioning, .. }]));
+    assert!(matches!(plan.notes[..], [Event::Priced { .. }, Event::Entered { phase: Phase::Provisioning, .. }]));
 }
 
 #[test]

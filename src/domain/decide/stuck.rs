@@ -2,9 +2,7 @@
 
 use crate::domain::{
     meter,
-    model::{
-        Blocker, Event, FaultClass, Life, Money, Observed, Phase, Resource, ResourceKey, ResourceKind, Span,
-    },
+    model::{Blocker, Event, FaultClass, Life, Money, Observed, Phase, Resource, ResourceKey, ResourceKind, Span},
     policy::retry,
 };
 

@@ -12,6 +12,7 @@ use crate::domain::{
 };
 
 use super::{
+    scan_gate,
     turn::{is_service, serving},
     verify,
 };
@@ -93,6 +94,9 @@ pub fn wants(record: &Record, policy: &Policy, known: &Observation, now: Timesta
         return verification(record, now);
     }
     let mut wants = task_reads(record, policy, known, now, tearing_down);
+    if record.ending.is_none() && scan_gate::pending(record, policy).is_some() {
+        wants.push(Want::Scan);
+    }
     if tearing_down {
         // What holds a group or cluster is worth knowing once its removal is refused.
         wants.extend(

@@ -6,13 +6,14 @@ use super::{Rules, decide, invariants, wants};
 use crate::domain::{
     meter::{RateBook, overshoot},
     model::{
-        Accounting, Action, ActivityReading, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageConfig, ImageSource,
-        Ingress, Life, Money, Network, Observation, Observed, Plan, RateCard, Record, Removal, ResourceKey, ResourceKind,
-        SessionId, Sighting, Span, Spec, Stage, Step, Subnet, TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
+        Accounting, Action, ActivityReading, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageConfig,
+        ImageSource, Ingress, Life, Money, Network, Observation, Observed, Plan, RateCard, Record, Removal,
+        ResourceKey, ResourceKind, ScanReading, ScanStatus, SessionId, Sighting, Span, Spec, Stage, Step, Subnet,
+        TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
     },
     policy::{
         ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
-        RunMode, ShutdownPolicy, TaskPolicy,
+        RepositoryPolicy, RunMode, ShutdownPolicy, TaskPolicy,
     },
 };
 
@@ -43,6 +44,7 @@ pub fn policy() -> Policy {
             ImageSource::Executable { path: "/bin/app".into(), args: Vec::new(), config: ImageConfig::default() },
             "v1",
         ),
+        repository: RepositoryPolicy::default(),
         task: TaskPolicy {
             run: RunMode::Task,
             size: TaskSize::SMALLEST,
@@ -375,6 +377,10 @@ impl World {
                 continue;
             }
             match want {
+                Want::Scan => {
+                    let (counts, worst) = (BTreeMap::new(), Vec::new());
+                    seen.scan = Observed::Present(ScanReading { status: ScanStatus::Complete, counts, worst });
+                }
                 Want::Tasks => {
                     self.tasks_seen_at = Some(self.now);
                     seen.tasks = if self.things.contains_key(&ResourceKey::only(ResourceKind::Cluster)) {
@@ -510,7 +516,8 @@ impl World {
                 None => (Effect::Created, Some(self.start(task.token.clone(), false))),
             });
         }
-        let id = Some(key.to_string());
+        let digest = if key.kind == ResourceKind::Image { "@sha256:0" } else { "" };
+        let id = Some(format!("{key}{digest}"));
         Ok(match self.things.get(&key) {
             Some(true) => (Effect::AlreadyThere, id),
             Some(false) if adopt => (Effect::Adopted, id),

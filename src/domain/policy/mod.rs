@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 pub mod hours;
 pub mod retry;
 
-use super::model::{Accounting, ImageSource, Ingress, Money, Platforms, Span, Stage, TaskSize, Timestamp};
+use super::model::{
+    Accounting, ImageSource, Ingress, Money, Platforms, RepositorySettings, Severity, Span, Stage, TaskSize, Timestamp,
+};
 
 /// One session's rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct Policy {
     pub adopt: Vec<super::model::ResourceKind>,
     /// Where the image comes from.
     pub image: ImagePolicy,
+    /// How its repository is set up, and what its scan may find.
+    #[serde(default)]
+    pub repository: RepositoryPolicy,
     /// What is run.
     pub task: TaskPolicy,
     /// How it is reached.
@@ -106,6 +111,30 @@ impl ImagePolicy {
     pub fn plain(source: ImageSource, tag: &str) -> Self {
         Self { source, tag: tag.to_owned(), platforms: Platforms::Task }
     }
+}
+
+/// What becomes of an image whose scan gives no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unscanned {
+    /// It is not run.
+    #[default]
+    Refuse,
+    /// It is run all the same.
+    Run,
+}
+
+/// How a session's own repository is set up, and what its scan may find.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RepositoryPolicy {
+    /// How it is set up.
+    pub settings: RepositorySettings,
+    /// Findings of that severity or worse refuse the image; absent: no gate.
+    pub block_on: Option<Severity>,
+    /// How long a scan's result is waited for.
+    pub scan_timeout: Span,
+    /// What becomes of an image whose scan gives no result.
+    pub on_scan_timeout: Unscanned,
 }
 
 /// One task, or a service that keeps some.

@@ -32,7 +32,7 @@ async fn cloud() -> Cloud {
     let cloud = Cloud::connect(config).await;
     let session = SessionId::new("team", 1);
     let owner = Owner { session: &session, owner: "team" };
-    let spec = Spec::Repository { name: NAME.to_owned() };
+    let spec = Spec::repository(NAME.to_owned());
     cloud.ensure(owner, ResourceKey::only(ResourceKind::Repository), &spec, false).await.unwrap();
     cloud
 }

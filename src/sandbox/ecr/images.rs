@@ -194,7 +194,7 @@ fn limited(ids: &Value) -> Result<Vec<Value>, ApiError> {
 }
 
 impl Ecr {
-    fn no_image(&self, repository: &str, id: &Value) -> ApiError {
+    pub(super) fn no_image(&self, repository: &str, id: &Value) -> ApiError {
         ApiError::bad(
             "ImageNotFoundException",
             format!(
@@ -337,31 +337,5 @@ impl Ecr {
             "registryId": account, "repositoryName": name, "imageId": image_id,
             "imageManifest": String::from_utf8_lossy(&body), "imageManifestMediaType": kind.unwrap_or(OCI_MANIFEST),
         }}))
-    }
-
-    pub(super) fn scan_findings(&self, input: &Value) -> Result<Value, ApiError> {
-        let (repository, id) = (self.find(input)?, &input["imageId"]);
-        let reference = id["imageTag"].as_str().or_else(|| id["imageDigest"].as_str()).unwrap_or_default();
-        let image = repository.image(reference).ok_or_else(|| self.no_image(&repository.name, id))?;
-        if !repository.scan_on_push {
-            return Err(ApiError::bad(
-                "ScanNotFoundException",
-                format!(
-                    "Image scan does not exist for the image with '{{imageDigest:'{}', imageTag:'{}'}}' in the repository with name '{}' in the registry with id '{}'",
-                    image.digest,
-                    id["imageTag"].as_str().unwrap_or("null"),
-                    repository.name,
-                    self.account
-                ),
-            ));
-        }
-        Ok(json!({
-            "registryId": self.account, "repositoryName": repository.name, "imageId": { "imageDigest": image.digest },
-            "imageScanStatus": { "status": "COMPLETE", "description": "The scan was completed successfully." },
-            "imageScanFindings": {
-                "imageScanCompletedAt": seconds(image.pushed), "vulnerabilitySourceUpdatedAt": seconds(image.pushed),
-                "findingSeverityCounts": {}, "findings": [],
-            },
-        }))
     }
 }

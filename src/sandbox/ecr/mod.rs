@@ -7,6 +7,7 @@ mod images;
 mod layers;
 mod pull;
 mod repositories;
+mod scan;
 mod tags;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -222,6 +223,7 @@ fn with_token(mut answer: Value, next: Option<String>) -> Value {
 /// # Errors
 /// ECR's own exceptions; `UnknownOperationException` for an operation the sandbox does not have.
 pub fn call(world: &mut World, op: &str, input: Value) -> Result<Value, ApiError> {
+    let scanning = world.latency.scanning;
     let (now, ids, ecr) = (world.now, &mut world.rng, &mut world.ecr);
     match op {
         "GetAuthorizationToken" => Ok(ecr.token(ids, now)),
@@ -239,7 +241,7 @@ pub fn call(world: &mut World, op: &str, input: Value) -> Result<Value, ApiError
         "BatchGetImage" => ecr.batch_get_image(&input),
         "BatchDeleteImage" => ecr.batch_delete_image(&input),
         "PutImage" => ecr.put_image(&input, now),
-        "DescribeImageScanFindings" => ecr.scan_findings(&input),
+        "DescribeImageScanFindings" => ecr.scan_findings(&input, now, scanning),
         "BatchCheckLayerAvailability" => ecr.check_layers(&input),
         "GetDownloadUrlForLayer" => ecr.download_url(&input),
         "InitiateLayerUpload" => ecr.initiate_upload(ids, &input),

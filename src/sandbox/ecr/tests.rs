@@ -100,7 +100,7 @@ fn scans_are_found_only_where_scanning_is_on() {
     for (on, expected) in [(false, Err("ScanNotFoundException")), (true, Ok("COMPLETE"))] {
         let mut ecr = with_repository(json!({ "imageScanningConfiguration": { "scanOnPush": on } }));
         image(&mut ecr, "amd64", Some("1"));
-        match (ecr.scan_findings(&ask), expected) {
+        match (ecr.scan_findings(&ask, Timestamp::MAX, Span::ZERO), expected) {
             (Ok(found), Ok(status)) => assert_eq!(found["imageScanStatus"]["status"], status),
             (Err(error), Err(code)) => assert_eq!(error.code, code),
             (other, _) => panic!("{on}: {other:?}"),
