@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::{
     domain::model::{
-        Cause, CostLine, Entry, Estimate, Event, Identity, LastActivity, Life, Limit, LimitKind, Money, Phase, Receipt,
-        ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span, Timestamp,
+        Basis, Cause, CostLine, Entry, Estimate, Event, Identity, Item, LastActivity, Life, Limit, LimitKind, Money, Phase, Receipt,
+        ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span, Timestamp, Units,
     },
     reconcile::{
         handle::{CommandError, Control, Orphan},
@@ -79,6 +79,7 @@ pub(crate) fn running() -> SessionStatus {
                 at: noon() + Span::from_mins(8),
                 why: "idle for 12m of 20m".into(),
                 moved_by: "a request to the application, or `labguard touch`".into(),
+                spend: usd("0.0111"),
             },
             Limit {
                 kind: LimitKind::Lifetime,
@@ -86,6 +87,7 @@ pub(crate) fn running() -> SessionStatus {
                 at: noon() + Span::from_mins(90),
                 why: "up for 30m of 2h".into(),
                 moved_by: "`labguard extend --lifetime`".into(),
+                spend: usd("0.0348"),
             },
         ],
         ending: None,
@@ -107,6 +109,8 @@ pub(crate) fn receipt() -> Receipt {
         session: id(),
         name: "admission".into(),
         owner: "ada".into(),
+        group: String::new(),
+        billed: None,
         identity: running().identity,
         cause: Some(Cause::Idle),
         cause_detail: "idle for 20m of 20m".into(),
@@ -134,7 +138,12 @@ pub(crate) fn receipt() -> Receipt {
         lines: vec![CostLine {
             key: Some(ResourceKey::task(1)),
             item: "Fargate vCPU".into(),
+            billed_as: Some(Item::VcpuX86),
             quantity: "0.25 vCPU × 1700 s".into(),
+            units: Units { of: 435_200, per: 3_686_400 },
+            from: Some(opened_at),
+            until: Some(noon()),
+            basis: Basis::Published,
             unit_price: usd("0.04048"),
             unit: "vCPU-hour".into(),
             amount: usd("0.004778889"),
@@ -153,7 +162,12 @@ pub(crate) fn estimate() -> Estimate {
         per_hour: vec![CostLine {
             key: None,
             item: "Fargate vCPU".into(),
+            billed_as: Some(Item::VcpuX86),
             quantity: "0.25 vCPU".into(),
+            units: Units { of: 921_600, per: 3_686_400 },
+            from: None,
+            until: None,
+            basis: Basis::Published,
             unit_price: usd("0.04048"),
             unit: "vCPU-hour".into(),
             amount: usd("0.01012"),

@@ -560,6 +560,7 @@ mod tests {
         let event = Event::Opened {
             name: "lab".to_owned(),
             owner: "me".to_owned(),
+            group: String::new(),
             policy: serde_json::Value::Null,
             overshoot: Money::ZERO,
         };
