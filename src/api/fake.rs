@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::{
     domain::model::{
-        Basis, Cause, CostLine, Entry, Estimate, Event, Identity, Item, LastActivity, Life, Limit, LimitKind, Money, Phase, Receipt,
-        ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span, Timestamp, Units,
+        Basis, Cause, CostLine, Entry, Estimate, Event, Identity, Item, LastActivity, Life, Limit, LimitKind, Money,
+        Phase, Receipt, ReceiptResource, Request, ResourceKey, ResourceKind, SessionId, Span, Timestamp, Units,
     },
     reconcile::{
         handle::{CommandError, Control, Orphan},

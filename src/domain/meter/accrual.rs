@@ -112,7 +112,7 @@ pub fn spent_between(record: &Record, card: &RateCard, from: Timestamp, until: T
 }
 
 /// What an hour costs as things stand, by the prices of now.
-fn rate(record: &Record, card: &RateCard) -> Money {
+pub(super) fn rate(record: &Record, card: &RateCard) -> Money {
     let accounting = &record.accounting;
     usage::of(record)
         .filter(|used| !(accounting.free_tier && is_free(used.item)))

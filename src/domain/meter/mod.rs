@@ -8,6 +8,7 @@
 mod accrual;
 mod estimate;
 mod forecast;
+mod pool;
 mod rate_book;
 mod receipt;
 mod table;
@@ -16,6 +17,7 @@ mod usage;
 pub use accrual::{Ledger, ledger, lines_between, rate_of, spend, spent_between, teardown_cost};
 pub use estimate::{TURN_ALLOWANCE, estimate, least_cost, overshoot, price_warnings, worst_rate};
 pub use forecast::{deadline, forecast, time_to_spend};
+pub use pool::{SUM_AGE, commitment, reaches, spent_since};
 pub use rate_book::{Corrections, RateBook};
 pub use receipt::receipt;
 pub use usage::needs;

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{observed::Observed, resource::ResourceKey, task::TaskFacts, time::{Span, Timestamp}};
+use super::{
+    budget::BudgetReading,
+    observed::Observed,
+    resource::ResourceKey,
+    task::TaskFacts,
+    time::{Span, Timestamp},
+};
 
 /// What a fresh read showed of one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +112,9 @@ pub struct Observation {
     /// Whether the image is being supplied, beside the loop.
     #[serde(default)]
     pub supplying: bool,
+    /// The budgets that it shares with other sessions.
+    #[serde(default)]
+    pub budgets: Vec<BudgetReading>,
 }
 
 impl Observation {
