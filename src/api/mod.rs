@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod dashboard;
+mod budgets;
 mod events;
 mod extract;
 mod house;

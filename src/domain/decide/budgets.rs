@@ -80,7 +80,7 @@ pub fn refusal(reading: &BudgetReading, policy: &Policy, needed: Money, now: Tim
     if let Some(stage) = reading.reached {
         let did = if stage == Stage::Stop { "stopped" } else { "torn down" };
         return Some(format!(
-            "{whose} {when} is used up: {spent} spent of {}, and its sessions were {did}; nothing was made; {}",
+            "{whose} {when} is used up: {spent} spent of {}, and its sessions were {did}; {}",
             reading.limit.exact(),
             next(reading)
         ));
@@ -93,8 +93,7 @@ pub fn refusal(reading: &BudgetReading, policy: &Policy, needed: Money, now: Tim
     let least = policy.limits.min_lifetime;
     Some(format!(
         "{whose} {when} does not cover it: {} spent, {} to end what runs, {} reserved for what has just begun, and {} \
-         needed for its least lifetime of {least} and its end make {}, more than the {} ({} % of {}) at which it {}; \
-         nothing was made; {}",
+         needed for its least lifetime of {least} and its end make {}, more than the {} ({} % of {}) at which it {}; {}",
         spent.exact(),
         teardown.exact(),
         reserved.exact(),

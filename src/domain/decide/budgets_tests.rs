@@ -171,7 +171,7 @@ fn a_refusal_shows_the_whole_sum_and_what_to_do() {
     let expected = format!(
         "the budget \"class\" of owner ada this day, until {until} does not cover it: 0.50 USD spent, 0.10 USD to end what \
          runs, 0.15 USD reserved for what has just begun, and 0.06 USD needed for its least lifetime of 5m and its end \
-         make 0.81 USD, more than the 0.80 USD (80 % of 1.00 USD) at which it takes no further session; nothing was made; \
+         make 0.81 USD, more than the 0.80 USD (80 % of 1.00 USD) at which it takes no further session; \
          end a session of it, wait for {until}, or raise limit in [budgets.class]"
     );
     assert_eq!(told, expected);

@@ -62,6 +62,12 @@ impl SharedBudget {
         self.key(&record.owner, &record.group, account.or(home))
     }
 
+    /// Whose it is, where the configuration says so; none where everybody has one of their own.
+    #[must_use]
+    pub fn named(&self) -> Option<String> {
+        self.of.clone().or_else(|| (self.scope == Scope::Daemon).then(String::new))
+    }
+
     /// What happens at which amount, lowest first. Shares are rounded down: never later than said.
     #[must_use]
     pub fn thresholds(&self) -> Vec<Threshold> {
