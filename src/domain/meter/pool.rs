@@ -152,6 +152,20 @@ mod tests {
         assert_eq!(commitment(&ending, &policy, &card(), now).reserved, Money::ZERO);
     }
 
+    #[test]
+    fn the_rate_without_its_lines_is_the_lines_sum() {
+        let mut policy = policy();
+        for free_tier in [false, true] {
+            policy.accounting.free_tier = free_tier;
+            policy.accounting.logs_mib_per_hour = 7;
+            policy.accounting.ipv4_by_hour = !free_tier;
+            policy.task.run = crate::domain::policy::RunMode::Service { desired: 3 };
+            policy.metrics.cloudwatch = vec!["session_spend_dollars".into(), "session_healthy".into()];
+            let lines = crate::domain::meter::estimate(&policy, &card()).rate;
+            assert_eq!(worst_rate(&policy, &card()), lines, "free tier: {free_tier}");
+        }
+    }
+
     proptest! {
         #[test]
         fn parts_of_adjacent_periods_add_up_to_what_was_spent(

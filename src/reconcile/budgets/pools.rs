@@ -132,11 +132,12 @@ impl Sum {
         skip: impl Fn(Timestamp) -> bool,
         mut take: impl FnMut(&mut Part, Money),
     ) {
-        // Budgets whose periods began together share the work.
+        // Budgets whose periods began together, or before the session, share the work.
         let mut known: Vec<(Timestamp, Money)> = Vec::new();
         for (place, rule) in self.rules.iter().enumerate() {
             let from = self.stretches[place].0;
             let Some(key) = rule.key_of(record, self.home.as_deref()).filter(|_| !skip(from)) else { continue };
+            let from = if record.opened_at >= from { Timestamp::default() } else { from };
             let spent = match known.iter().find(|(since, _)| *since == from) {
                 Some((_, spent)) => *spent,
                 None => {
