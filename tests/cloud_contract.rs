@@ -17,8 +17,8 @@ use labguard::{
     clock::Clock,
     cloud::{Cloud, CloudConfig, Datum, Owner},
     domain::model::{
-        Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal, RepositorySettings, ResourceKey, ResourceKind,
-        SessionId, Span, Spec, TaskDefinitionSpec, TaskSize, TaskSpec,
+        Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal, RepositorySettings,
+        ResourceKey, ResourceKind, SessionId, Span, Spec, TaskDefinitionSpec, TaskSize, TaskSpec,
     },
     image::{self, Desk},
     sandbox::{

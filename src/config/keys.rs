@@ -44,6 +44,8 @@ pub(super) enum Kind {
     Opt(&'static Kind),
     /// A length of time, or `"never"`.
     SpanOrNever(u64, u64),
+    /// A whole number between two others, both included, or `"never"`.
+    IntOrNever(i64, i64),
 }
 
 /// What a text looks like.
@@ -263,8 +265,30 @@ pub(super) const SESSION: &[Key] = &[
     key("metrics.interval", Kind::Span(SECOND, HOUR)),
 ];
 
-/// The sections that a file may have, with their keys. Sessions have those of `defaults`.
-pub(super) const SECTIONS: [(&str, &[Key]); 3] = [("daemon", DAEMON), ("aws", AWS), ("defaults", SESSION)];
+/// `[budget_defaults]` and `[budgets.NAME]`.
+pub(super) const BUDGET: &[Key] = &[
+    key("scope", Kind::Choice(&["daemon", "account", "owner", "group"])),
+    key("of", opt(&Kind::Text(Form::Owner))),
+    key("period", Kind::Choice(&["day", "week", "month", "life"])),
+    key("zone", Kind::Text(Form::Zone)),
+    key("limit", opt(&Kind::Money)),
+    key("notify_at", Kind::List(&Kind::Int(1, 100))),
+    key("block_at", Kind::IntOrNever(1, 100)),
+    key("stop_at", Kind::IntOrNever(1, 100)),
+    key("teardown_at", Kind::IntOrNever(1, 100)),
+];
+
+/// The sections that a file may have, with their keys.
+pub(super) const SECTIONS: [(&str, &[Key]); 4] =
+    [("daemon", DAEMON), ("aws", AWS), ("defaults", SESSION), ("budget_defaults", BUDGET)];
+
+/// The sections of which there are many, by names of the user's own: `[sessions.NAME]` has the keys of `[defaults]`.
+pub(super) const NAMED: [(&str, &[Key]); 2] = [("sessions", SESSION), ("budgets", BUDGET)];
+
+/// The name of every section.
+pub(super) fn section_names() -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().chain(NAMED.iter()).map(|(name, _)| *name)
+}
 
 /// Whether the key's value is a table of the user's own words.
 pub(super) fn takes_table(kind: &Kind) -> bool {

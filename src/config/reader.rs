@@ -79,6 +79,11 @@ impl Reader {
         self.read(key, value::integer).and_then(|number| T::try_from(number).ok()).unwrap_or_default()
     }
 
+    /// `"never"` is none.
+    pub(super) fn optional_integer<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+        self.read(key, value::integer).and_then(|number| T::try_from(number).ok())
+    }
+
     pub(super) fn span(&self, key: &str) -> Span {
         self.read(key, value::span).unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use std::{
 use crate::domain::{
     meter::{self, RateBook},
     model::Span,
-    policy::Policy,
+    policy::{Policy, SharedBudget},
 };
 
 use super::folders;
@@ -27,6 +27,8 @@ pub struct Settings {
     pub rates: RateBook,
     /// `[sessions.NAME]`, over `[defaults]`.
     pub sessions: BTreeMap<String, Policy>,
+    /// `[budgets.NAME]`, over `[budget_defaults]`, by name.
+    pub budgets: Vec<SharedBudget>,
     /// Where it came from, lowest layer first.
     pub sources: Vec<String>,
     /// Key path → place, for every value that is not the built-in default.
@@ -141,7 +143,7 @@ impl Settings {
     /// What is legal and yet worth a word: one sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = super::budgets::warnings(&self.budgets, &self.sessions);
         for (name, policy) in &self.sessions {
             let open = |sources: &[String]| sources.iter().any(|source| source.ends_with("/0"));
             let ports: Vec<String> = policy

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use toml::Value;
 
 use super::{
-    keys::{AWS, DAEMON, Key, SESSION},
+    budgets,
+    keys::{AWS, BUDGET, DAEMON, Key, SESSION},
     sections::kind_name,
     settings::{AwsSettings, DaemonSettings, Settings},
 };
@@ -26,6 +27,9 @@ pub fn show(settings: &Settings) -> String {
     let mut text = format!("# Effective configuration of {}.\n", settings.sources.join(", then "));
     section(&mut text, "daemon", DAEMON, &daemon(&settings.daemon), settings);
     section(&mut text, "aws", AWS, &aws(&settings.aws), settings);
+    for budget in &settings.budgets {
+        section(&mut text, &format!("budgets.{}", budget.name), BUDGET, &budgets::shown(budget), settings);
+    }
     for (name, policy) in &settings.sessions {
         section(&mut text, &format!("sessions.{name}"), SESSION, &session(policy), settings);
     }

@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no async, no clock, no logging. Everything here is a value that can be journalled.
 
+pub mod budget;
 pub mod event;
 pub mod fault;
 pub mod id;
@@ -21,6 +22,7 @@ pub mod spec;
 pub mod task;
 pub mod time;
 
+pub use budget::{BudgetReading, Measure, Period, Pool, Scope, Threshold};
 pub use event::{Billed, Blocker, Entry, Event, Extension, LimitKind, Request};
 pub use fault::{Fault, FaultClass};
 pub use id::{Identity, OWNER_TAG, SANDBOX_ACCOUNT, SESSION_TAG, SessionId};
