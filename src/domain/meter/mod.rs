@@ -8,6 +8,7 @@
 mod accrual;
 #[cfg(test)]
 mod accrual_tests;
+mod age;
 mod estimate;
 mod forecast;
 mod pool;
@@ -17,6 +18,7 @@ mod table;
 mod usage;
 
 pub use accrual::{Ledger, ledger, lines_between, rate_of, spend, spent_between, teardown_cost};
+pub use age::{Aged, age_warning, aged};
 pub use estimate::{TURN_ALLOWANCE, estimate, least_cost, overshoot, price_warnings, worst_rate};
 pub use forecast::{deadline, forecast, time_to_spend};
 pub use pool::{SUM_AGE, commitment, reaches, spent_since};
