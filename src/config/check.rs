@@ -13,6 +13,7 @@ use super::{
     mistake::{Mistake, NO_SECRETS, looks_secret, names_secret, nearest},
     value,
 };
+use crate::domain::meter::RateBook;
 
 /// What a look at a layer collects.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl<'a> Check<'a> {
                 self.unknown(
                     &value,
                     &name,
-                    "a section: daemon, aws, defaults, sessions.NAME, budget_defaults or budgets.NAME",
+                    "a section: daemon, aws, defaults, sessions.NAME, budget_defaults, budgets.NAME or rates.REGION",
                     meant,
                 );
             }
@@ -63,12 +64,16 @@ impl<'a> Check<'a> {
         sound
     }
 
-    /// The sections below one name: `[sessions.NAME]`, `[budgets.NAME]`.
+    /// The sections below one name: `[sessions.NAME]`, `[budgets.NAME]`, `[rates.REGION]`.
     fn named(&mut self, name: &str, keys: &[Key], table: Map<String, Value>) -> Map<String, Value> {
         let mut sound = Map::new();
         for (own, value) in sorted(table) {
             let path = format!("{name}.{own}");
-            if !is_section_name(&own) {
+            if name == "rates" && !Form::Region.fits(&own) {
+                let known = RateBook::embedded().regions();
+                let meant = nearest_region(&own, &known).map(|meant| format!("{name}.{meant}"));
+                self.wrong(&value, &path, None, Form::Region.expected().into(), meant);
+            } else if !is_section_name(&own) {
                 let what = name.trim_end_matches('s');
                 let expected = format!("a {what}'s name: 1 to 40 letters, digits, _ and -, beginning with a letter");
                 self.wrong(&value, &path, None, expected, None);
@@ -169,6 +174,7 @@ impl<'a> Check<'a> {
             Kind::Money => value::money(value).and_then(|money| {
                 if money.nanos() > 0 { Ok(()) } else { Err("more than nothing, such as \"1.50 USD\"".into()) }
             }),
+            Kind::Price(unit) => value::price(value, unit).map(drop),
             Kind::Cpu => value::cpu(value).map(drop),
             Kind::Memory => value::memory(value).map(drop),
             Kind::Instant => value::instant(value).map(drop),
@@ -323,6 +329,14 @@ fn holds_secret(value: &Value) -> bool {
         ValueKind::Table(table) => table.values().any(holds_secret) || table.keys().any(|key| names_secret(key)),
         _ => false,
     }
+}
+
+/// The region that is most like a text, whatever joins its words.
+fn nearest_region<'n>(text: &str, known: &'n [String]) -> Option<&'n str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
+    let word = plain(text);
+    let far = |region: &&String| strsim::damerau_levenshtein(&word, &plain(region));
+    known.iter().min_by_key(far).filter(|region| far(region) * 3 <= word.len()).map(String::as_str)
 }
 
 fn is_section_name(name: &str) -> bool {

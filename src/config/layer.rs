@@ -76,7 +76,12 @@ pub(super) fn environment(variables: &[(String, String)], named: &[(&str, String
         if path.len() > 1 {
             let like = |known: &str| known.to_ascii_lowercase().replace('-', "_") == path[1].replace('-', "_");
             let same = named.iter().find(|(section, known)| *section == path[0] && like(known));
-            path[1] = same.map_or(&path[1], |(_, known)| known).clone();
+            path[1] = match same {
+                Some((_, known)) => known.clone(),
+                // No region has an underscore.
+                None if path[0] == "rates" => path[1].replace('_', "-"),
+                None => path[1].clone(),
+            };
         }
         let kind = kind_at(&path);
         if let Some((_, levels)) = kind {
@@ -296,6 +301,9 @@ mod tests {
             ("LABGUARD__SESSIONS__MY_LAB__TASK__ENVIRONMENT__My__Key".to_owned(), "1".to_owned()),
             ("LABGUARD_OTHER".to_owned(), "x".to_owned()),
         ];
+        let rates = [("LABGUARD__RATES__US_EAST_1__VCPU_X86".to_owned(), "0 USD".to_owned())];
+        let rates = environment(&rates, &[]);
+        assert_eq!(super::super::value::shown(&rates[0]["rates"]), r#"{ us-east-1 = { vcpu_x86 = "0 USD" } }"#);
         let layers = environment(&variables, &[("sessions", "My-Lab".into())]);
         assert_eq!(layers.len(), 1);
         assert_eq!(show(&layers[0]), r#"{ My-Lab = { task = { environment = { My__Key = "1" } } } }"#);

@@ -154,6 +154,13 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
     found.append(&mut judge.mistakes);
     settings.origins.extend(origins("aws", keys::AWS, &read));
 
+    for (region, value) in merged.section("rates") {
+        let ValueKind::Table(table) = value.kind else { continue };
+        let read = Reader::over(vec![table]);
+        settings.origins.extend(origins(&format!("rates.{region}"), keys::RATES, &read));
+        settings.rates.correct(&BTreeMap::from([(region, sections::rates(&read))]));
+    }
+
     let (budgets, mut wrong) = budgets::read(&merged, &budget_places, &check.poisoned, &mut settings.origins);
     settings.budgets = budgets;
     found.append(&mut wrong);
@@ -221,5 +228,7 @@ fn line_of(place: &str) -> usize {
     place.rsplit(':').next().and_then(|line| line.parse().ok()).unwrap_or(0)
 }
 
+#[cfg(test)]
+mod rates_tests;
 #[cfg(test)]
 mod tests;

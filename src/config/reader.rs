@@ -97,6 +97,12 @@ impl Reader {
         self.read(key, value::money)
     }
 
+    /// A price, with its place.
+    pub(super) fn price(&self, key: &str) -> Option<(Money, String)> {
+        let amount = self.read(key, |value| value::price(value, ""))?;
+        Some((amount, self.value(key).map(check::origin).unwrap_or_default()))
+    }
+
     pub(super) fn cpu(&self, key: &str) -> u32 {
         self.read(key, value::cpu).unwrap_or_default()
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    keys::{BUDGET, Form, Key, Kind, SECTIONS, SESSION},
+    keys::{BUDGET, Form, Key, Kind, RATES, SECTIONS, SESSION},
     reference::explained,
 };
 
@@ -22,6 +22,7 @@ pub fn schema() -> Value {
     for (section, keys) in SECTIONS {
         properties.insert(section.to_owned(), object(section, "", keys, &words, &tables));
     }
+    let names = "^[A-Za-z][A-Za-z0-9_-]{0,39}$";
     let many = [
         (
             "sessions",
@@ -29,6 +30,7 @@ pub fn schema() -> Value {
             SESSION,
             "The sessions, by name.",
             "A session; what it leaves out comes from [defaults].",
+            names,
         ),
         (
             "budgets",
@@ -36,9 +38,18 @@ pub fn schema() -> Value {
             BUDGET,
             "Budgets that sessions share, by name.",
             "A shared budget; what it leaves out comes from [budget_defaults].",
+            names,
+        ),
+        (
+            "rates",
+            "rates",
+            RATES,
+            "Prices of your own, by region.",
+            "Prices of one region.",
+            "^[a-z]{2}(-[a-z]+){1,3}-[0-9]$",
         ),
     ];
-    for (name, defaults, keys, all, one) in many {
+    for (name, defaults, keys, all, one, pattern) in many {
         let mut section = object(defaults, "", keys, &words, &tables);
         if let Some(fields) = section.as_object_mut() {
             fields.insert("description".into(), one.into());
@@ -48,7 +59,7 @@ pub fn schema() -> Value {
             json!({
                 "type": "object",
                 "description": all,
-                "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,39}$" },
+                "propertyNames": { "pattern": pattern },
                 "additionalProperties": section,
             }),
         );
@@ -108,6 +119,9 @@ fn kind(it: &Kind) -> Value {
         Kind::Text(_) => json!({ "type": "string" }),
         Kind::Span(..) | Kind::SpanOrNever(..) => json!({ "type": "string", "examples": ["20m", "1h 30m"] }),
         Kind::Money => json!({ "type": "string", "examples": ["1.50 USD"] }),
+        Kind::Price(unit) => {
+            json!({ "type": "string", "description": format!("Price of one {unit}."), "examples": ["0.04048 USD"] })
+        }
         Kind::Cpu => json!({ "type": ["integer", "string"], "examples": [256, "0.5 vCPU"] }),
         Kind::Memory => json!({ "type": ["integer", "string"], "examples": [512, "1 GB"] }),
         Kind::Instant => json!({ "type": "string", "examples": ["2027-01-31T18:00:00+01:00"] }),

@@ -270,7 +270,7 @@ task.environment = { AWS_SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAM
     let expected = r#"12 mistakes in the configuration:
 
 1. a.toml:4: default
-   expected: a section: daemon, aws, defaults, sessions.NAME, budget_defaults or budgets.NAME
+   expected: a section: daemon, aws, defaults, sessions.NAME, budget_defaults, budgets.NAME or rates.REGION
    nearest:  defaults
 
 2. a.toml:8: sessions.lab.limits.budgt
