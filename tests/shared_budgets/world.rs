@@ -167,7 +167,7 @@ impl World {
 
     async fn play(mut self) -> Result<Outcome, String> {
         let began = self.parts.clock.now();
-        let length = Span::from_mins(self.rng.random_range(8..20));
+        let length = Span::from_mins(self.rng.random_range(5..14));
         let fuse = Fuse::new();
         let mut lab = self.start(&fuse).await;
         self.arm(&fuse);

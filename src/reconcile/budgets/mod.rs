@@ -183,10 +183,10 @@ impl Engine {
             if let Some(why) = refusal(&reading, policy, needed, now) {
                 warnings.push(format!("it would be refused now: {why}"));
             } else if let Some((after, measure)) = ends_early(&reading, rate, teardown, policy.limits.lifetime, now) {
-                let does = if measure == Measure::Stop { "stops" } else { "tears down" };
+                let does = if measure == Measure::Stop { "stops it" } else { "tears it down" };
                 let spent = reading.pool.spent_by(now);
                 warnings.push(format!(
-                    "{} {does} it after {after}, before its lifetime of {}: {spent} of {} are spent {}, and its sessions \
+                    "{} {does} after {after}, before its lifetime of {}: {spent} of {} are spent {}, and its sessions \
                      cost {} an hour",
                     reading.whose(),
                     policy.limits.lifetime,

@@ -75,8 +75,8 @@ pub(super) struct Pools {
     promises: Vec<Promise>,
     promised: u64,
     summed_at: Option<Timestamp>,
-    /// When the next period of any of them begins.
-    turns_at: Option<Timestamp>,
+    /// The periods of the rules that were summed.
+    stretches: Vec<(Timestamp, Option<Timestamp>)>,
     /// The account that sessions run in which do not know theirs yet.
     pub home: Option<String>,
     crossings: Vec<Crossing>,
@@ -154,7 +154,7 @@ impl Sum {
 impl Pools {
     /// Whether the sums are young enough to decide by.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        let over = self.turns_at.is_some_and(|until| until <= now);
+        let over = self.stretches.iter().any(|(_, until)| until.is_some_and(|until| until <= now));
         let young = self.summed_at.is_some_and(|at| at <= now && now.since(at) < SUM_AGE);
         self.rules.is_empty() || young && !over
     }
@@ -162,7 +162,7 @@ impl Pools {
     /// Whether the clock was set back into an earlier period, of which nothing is known any more.
     pub fn went_back(&self, now: Timestamp) -> bool {
         self.summed_at.is_some_and(|at| now < at)
-            && self.entries.iter().any(|((place, _), entry)| self.rules[*place].stretch(now).0 < entry.from)
+            && self.rules.iter().zip(&self.stretches).any(|(rule, (from, _))| rule.stretch(now).0 < *from)
     }
 
     /// Begins a pass.
@@ -181,7 +181,7 @@ impl Pools {
     pub fn take(&mut self, mut sum: Sum, whole: bool) {
         self.home = sum.home.take();
         self.summed_at = Some(sum.now);
-        self.turns_at = sum.stretches.iter().filter_map(|(_, until)| *until).min();
+        self.stretches.clone_from(&sum.stretches);
         self.promises.retain(|promise| !sum.settled.contains(&promise.number));
         // A budget of somebody named is there before its first session.
         for (place, rule) in self.rules.iter().enumerate() {
@@ -337,3 +337,7 @@ impl Pools {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pools_tests.rs"]
+mod tests;
