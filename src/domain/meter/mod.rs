@@ -8,16 +8,26 @@
 mod accrual;
 #[cfg(test)]
 mod accrual_tests;
+mod charges;
+#[cfg(test)]
+mod charges_tests;
 mod estimate;
 mod forecast;
 mod rate_book;
 mod receipt;
+mod report;
+#[cfg(test)]
+mod report_tests;
+#[cfg(test)]
+pub(crate) mod samples;
 mod table;
 mod usage;
 
 pub use accrual::{Ledger, ledger, lines_between, rate_of, spend, spent_between, teardown_cost};
+pub use charges::charges;
 pub use estimate::{TURN_ALLOWANCE, estimate, least_cost, overshoot, price_warnings, worst_rate};
 pub use forecast::{deadline, forecast, time_to_spend};
 pub use rate_book::{Corrections, RateBook};
 pub use receipt::receipt;
+pub use report::{ReportError, report};
 pub use usage::needs;
