@@ -5,9 +5,12 @@
 //! own and decides nothing: each route is one call of [`crate::reconcile::handle::Control`].
 
 pub mod auth;
+mod costs;
 pub mod dashboard;
 mod events;
+mod export;
 mod extract;
+mod focus;
 mod house;
 mod ledger;
 pub mod openapi;
