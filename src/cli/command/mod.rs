@@ -3,11 +3,13 @@
 pub mod completions;
 pub mod config;
 pub mod contain;
+pub mod cost;
 pub mod demo;
 pub mod down;
 pub mod extend;
 pub mod history;
 pub mod image;
+pub mod journal;
 pub mod plan;
 pub mod predictor;
 pub mod receipt;

@@ -3,9 +3,12 @@
 //! Guarantees: with `--json` stdout holds JSON only; colours and icons appear on terminals only (and never
 //! under `NO_COLOR` or `--color never`); a reader that hangs up early is no error.
 
+pub mod chart;
 pub mod columns;
+pub mod cost;
 pub mod estimate;
 pub mod image;
+pub mod journal;
 pub mod json;
 pub mod layers;
 pub mod moment;
