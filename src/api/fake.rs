@@ -7,9 +7,9 @@ use tokio::sync::watch;
 
 use crate::{
     domain::model::{
-        Basis, Cause, CostLine, Entry, Estimate, Event, Identity, Item, LastActivity, Life, Limit, LimitKind, Measure,
-        Money, Period, Phase, Receipt, ReceiptResource, Request, ResourceKey, ResourceKind, Scope, SessionId, Span,
-        Timestamp, Units,
+        Basis, Cause, Charge, ChargeQuery, CostLine, CostQuery, CostReport, Entry, Estimate, Event, Identity, Item,
+        LastActivity, Life, Limit, LimitKind, Measure, Money, Period, Phase, Receipt, ReceiptResource, Request,
+        ResourceKey, ResourceKind, Scope, SessionId, Share, Slice, Span, Timestamp, Units,
     },
     reconcile::{
         handle::{CommandError, Control, Orphan},
@@ -153,6 +153,49 @@ pub(crate) fn receipt() -> Receipt {
         rates_as_of: "2026-11-01".into(),
         proven_clean: true,
         billed: None,
+    }
+}
+
+/// Two days of two sessions.
+pub(crate) fn report(query: &CostQuery) -> CostReport {
+    let midnight: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+    let (old, new) = ("preview-3fmxta".to_owned(), id().to_string());
+    let share = |name: &String, amount, basis| Share { name: name.clone(), amount: usd(amount), sessions: 1, basis };
+    let slice = |from, until, amount, shares| Slice { from, until, amount: usd(amount), shares };
+    CostReport {
+        since: midnight - Span::from_mins(24 * 60),
+        until: noon(),
+        by: query.by,
+        bucket: query.bucket,
+        zone: query.zone,
+        shares: vec![share(&old, "0.40", Basis::Estimated), share(&new, "0.10", Basis::Published)],
+        slices: vec![
+            slice(midnight - Span::from_mins(24 * 60), midnight, "0.30", vec![(old.clone(), usd("0.30"))]),
+            slice(midnight, noon(), "0.20", vec![(new, usd("0.10")), (old, usd("0.10"))]),
+        ],
+        sessions: 2,
+        live: 1,
+        basis: Basis::Estimated,
+        total: usd("0.50"),
+    }
+}
+
+/// The line of [`receipt`], as a charge.
+pub(crate) fn charge() -> Charge {
+    let Receipt { session, name, owner, group, identity, opened_at, lines, .. } = receipt();
+    Charge {
+        session,
+        name,
+        owner,
+        group,
+        account: identity.as_ref().map(|identity| identity.account.clone()),
+        region: identity.map(|identity| identity.region).unwrap_or_default(),
+        month: ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-12-01T00:00:00Z".parse().unwrap()),
+        from: opened_at,
+        until: opened_at + Span::from_secs(1700),
+        resource_id: Some("arn:aws:ecs:us-east-1:000000000000:task/lab/1".into()),
+        resource_name: Some("token-1".into()),
+        line: lines.into_iter().next().unwrap(),
     }
 }
 
@@ -304,6 +347,22 @@ impl Control for Fake {
             self.known(&session)?;
             let entry = Entry { seq: 1, at: noon(), session: id(), event: Event::Resumed };
             self.note(format!("journal {session}"), vec![entry])
+        })
+    }
+
+    fn cost(&self, query: CostQuery) -> BoxFuture<'_, Result<CostReport, CommandError>> {
+        Box::pin(async move {
+            let by = (query.by.name(), query.bucket.name(), query.zone);
+            self.note(format!("cost by {} {} {}", by.0, by.1, by.2), report(&query))
+        })
+    }
+
+    fn charges(&self, query: ChargeQuery) -> BoxFuture<'_, Result<Vec<Charge>, CommandError>> {
+        Box::pin(async move {
+            if let Some(session) = &query.session {
+                self.known(session)?;
+            }
+            self.note(format!("charges {}", serde_json::to_string(&query).unwrap()), vec![charge()])
         })
     }
 

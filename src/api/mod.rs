@@ -6,9 +6,12 @@
 
 pub mod auth;
 mod budgets;
+mod costs;
 pub mod dashboard;
 mod events;
+mod export;
 mod extract;
+mod focus;
 mod house;
 mod ledger;
 pub mod openapi;

@@ -8,7 +8,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{budgets, events, house, ledger, problem, schema, sessions, wire};
+use super::{budgets, costs, events, house, ledger, problem, schema, sessions, wire};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,13 +24,14 @@ use super::{budgets, events, house, ledger, problem, schema, sessions, wire};
         sessions::touch, sessions::extend, events::follow,
         ledger::receipt, ledger::journal, ledger::history, ledger::plan, ledger::orphans, ledger::sweep,
         budgets::list,
+        costs::cost, costs::charges,
     ),
     components(schemas(
         problem::Problem, problem::ProblemCode, wire::OpenSession, wire::Accepted, wire::Reason, wire::Touch,
         wire::Sweep, wire::Ready, schema::SessionStatus, schema::Identity, schema::HealthStatus, schema::ImageProgress, schema::LayerProgress,
         schema::LastActivity, schema::Limit, schema::ResourceStatus, schema::Blocker, schema::Receipt,
         schema::ReceiptResource, schema::CostLine, schema::Estimate, schema::Entry, schema::Orphan,
-        schema::Extension, schema::BudgetStatus, schema::ThresholdStatus,
+        schema::Extension, schema::BudgetStatus, schema::ThresholdStatus, schema::CostReport, schema::Share, schema::Slice, schema::Charge,
     )),
     tags(
         (name = "sessions", description = "Live sessions and commands"),

@@ -92,6 +92,21 @@ async fn every_command_reaches_the_engine_as_it_was_asked() {
         (Method::GET, "/v1/orphans".to_owned(), None, 200, "sweep false"),
         (Method::GET, "/v1/history?limit=7".to_owned(), None, 200, "history 7"),
         (Method::GET, "/v1/history".to_owned(), None, 200, "history 20"),
+        (
+            Method::GET,
+            "/v1/cost?by=owner&bucket=hour&zone=Europe/Berlin".to_owned(),
+            None,
+            200,
+            "cost by owner hour Europe/Berlin",
+        ),
+        (Method::GET, "/v1/cost".to_owned(), None, 200, "cost by session day UTC"),
+        (
+            Method::GET,
+            "/v1/cost/charges?session=admission&since=2026-11-01T00:00:00Z&format=focus".to_owned(),
+            None,
+            200,
+            r#"charges {"session":"admission","since":"2026-11-01T00:00:00Z","until":null}"#,
+        ),
         (Method::GET, "/v1/plan/admission".to_owned(), None, 200, "plan admission"),
         (Method::GET, "/v1/budgets".to_owned(), None, 200, "budgets"),
         (Method::GET, format!("{session}/receipt"), None, 200, "receipt admission"),
@@ -100,6 +115,22 @@ async fn every_command_reaches_the_engine_as_it_was_asked() {
         let response = ask(&router, request(method.clone(), &path, body)).await;
         assert_eq!(response.status(), status, "{method} {path}");
         assert_eq!(engine.asked().last().map(String::as_str), Some(asked), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn charges_are_json_or_csv_as_asked_and_say_which() {
+    let (_, router) = served();
+    for (format, kind, begins) in [
+        ("json", "application/json", "[{\"session\":\"admission-7k2m9q\""),
+        ("csv", "text/csv; charset=utf-8", "session,policy,owner,"),
+        ("focus", "text/csv; charset=utf-8", "AvailabilityZone,BilledCost,BillingAccountId,"),
+    ] {
+        let path = format!("/v1/cost/charges?format={format}");
+        let response = ask(&router, request(Method::GET, &path, None)).await;
+        assert_eq!(response.headers()["content-type"], kind);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8(body.to_vec()).unwrap().starts_with(begins), "{format}");
     }
 }
 
@@ -165,6 +196,9 @@ async fn every_mistake_is_a_problem_document() {
         (request(Method::POST, "/v1/sessions", Some(huge)), 413, "too_large"),
         (form, 415, "unsupported_media_type"),
         (request(Method::GET, "/v1/history?limit=many", None), 400, "malformed"),
+        (request(Method::GET, "/v1/cost?by=colour", None), 400, "malformed"),
+        (request(Method::GET, "/v1/cost?zone=Mars/Base", None), 400, "malformed"),
+        (request(Method::GET, "/v1/cost/charges?session=nope", None), 404, "unknown_session"),
         (request(Method::GET, "/v1/nothing", None), 404, "no_such_route"),
         (request(Method::GET, "/nothing", None), 404, "no_such_route"),
         (request(Method::PUT, "/v1/sessions", None), 405, "method_not_allowed"),
@@ -233,7 +267,7 @@ async fn every_path_of_the_document_is_served() {
     let (_, router) = served();
     let document = serde_json::to_value(openapi::specification()).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 17);
+    assert_eq!(paths.len(), 19);
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
@@ -282,8 +316,14 @@ async fn the_described_shapes_are_the_ones_that_are_sent() {
     assert_eq!(described("LayerProgress"), sent(image["layers"][0].clone()));
     assert_eq!(described("ImageProgress"), sent(image));
     assert_eq!(described("ReceiptResource"), sent(receipt["resources"][0].clone()));
+    assert_eq!(described("Units"), sent(receipt["lines"][0]["units"].clone()));
     assert_eq!(described("CostLine"), sent(receipt["lines"][0].clone()));
     assert_eq!(described("SessionStatus"), sent(status));
     assert_eq!(described("Receipt"), sent(receipt));
+    let cost = serde_json::to_value(fake::report(&Default::default())).unwrap();
+    assert_eq!(described("Share"), sent(cost["shares"][0].clone()));
+    assert_eq!(described("Slice"), sent(cost["slices"][0].clone()));
+    assert_eq!(described("CostReport"), sent(cost));
+    assert_eq!(described("Charge"), sent(serde_json::to_value(fake::charge()).unwrap()));
     assert_eq!(described("Estimate"), sent(serde_json::to_value(fake::estimate()).unwrap()));
 }

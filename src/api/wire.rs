@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::model::{self, Bucket, ChargeQuery, Cut, TimeZone, Timestamp};
+
 /// Body of `POST /v1/sessions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +69,76 @@ impl HistoryQuery {
 
     const fn usual_limit() -> usize {
         20
+    }
+}
+
+/// Query of `GET /v1/cost`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct CostQuery {
+    /// From when on, RFC 3339; left out: from the first session.
+    #[param(value_type = Option<String>, example = "2026-11-01T00:00:00Z")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Until when, that instant not included; left out: until now.
+    #[param(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// `session`, `owner`, `group` or `item`.
+    #[param(value_type = Option<String>, default = "session")]
+    pub by: Cut,
+    /// `hour`, `day` or `month`.
+    #[param(value_type = Option<String>, default = "day")]
+    pub bucket: Bucket,
+    /// Whose midnight counts: an IANA zone.
+    #[param(value_type = Option<String>, default = "UTC")]
+    pub zone: TimeZone,
+}
+
+impl From<CostQuery> for model::CostQuery {
+    fn from(CostQuery { since, until, by, bucket, zone }: CostQuery) -> Self {
+        Self { since, until, by, bucket, zone }
+    }
+}
+
+/// As what lines of cost are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// JSON, every member.
+    #[default]
+    Json,
+    /// CSV, one row a line of cost.
+    Csv,
+    /// CSV with the columns of FOCUS 1.2.
+    Focus,
+}
+
+/// Query of `GET /v1/cost/charges`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ChargesQuery {
+    /// Of one session only: its id, or its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// From when on, RFC 3339; left out: from the first session.
+    #[param(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Until when, that instant not included; left out: until now.
+    #[param(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// `json`, `csv` or `focus`.
+    #[param(value_type = Option<String>, default = "json")]
+    pub format: ExportFormat,
+}
+
+impl From<ChargesQuery> for ChargeQuery {
+    fn from(ChargesQuery { session, since, until, format: _ }: ChargesQuery) -> Self {
+        Self { session, since, until }
     }
 }
 

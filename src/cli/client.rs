@@ -13,9 +13,9 @@ use super::error::CliError;
 use crate::{
     api::{
         AuthError, Problem, read_token,
-        wire::{Accepted, OpenSession, Reason, Sweep, Touch},
+        wire::{Accepted, ChargesQuery, CostQuery, OpenSession, Reason, Sweep, Touch},
     },
-    domain::model::{Estimate, Extension, Receipt},
+    domain::model::{CostReport, Entry, Estimate, Extension, Receipt},
     reconcile::{
         handle::Orphan,
         status::{BudgetStatus, SessionStatus},
@@ -194,6 +194,32 @@ impl Client {
         self.get(&format!("/sessions/{}/receipt", segment(name))).await
     }
 
+    /// A session's journal, from its first entry.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn journal(&self, name: &str) -> Result<Vec<Entry>, CliError> {
+        self.get(&format!("/sessions/{}/journal", segment(name))).await
+    }
+
+    /// What sessions cost.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn cost(&self, query: &CostQuery) -> Result<CostReport, CliError> {
+        self.get(&format!("/cost?{}", written(query)?)).await
+    }
+
+    /// Lines of cost, as they are to be written.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn charges(&self, query: &ChargesQuery) -> Result<String, CliError> {
+        let request = self.request(Method::GET, &format!("/cost/charges?{}", written(query)?));
+        let body = self.answer(request.timeout(ANSWER_WITHIN)).await?;
+        body.text().await.map_err(|source| CliError::Broken { url: self.url.clone(), source })
+    }
+
     /// Orphans by tag; with `remove`, their removal is tried.
     ///
     /// # Errors
@@ -286,6 +312,12 @@ fn segment(name: &str) -> String {
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
+/// A query as its place in a path.
+fn written<Q: Serialize>(query: &Q) -> Result<String, CliError> {
+    serde_urlencoded::to_string(query)
+        .map_err(|error| CliError::Local { what: "write the query".into(), source: std::io::Error::other(error) })
+}
+
 fn unreachable(url: &str, error: reqwest::Error) -> CliError {
     if !error.is_connect() && !error.is_timeout() {
         return CliError::Broken { url: url.to_owned(), source: error };
@@ -335,6 +367,12 @@ mod tests {
         assert_eq!(client.open("admission").await.unwrap(), "admission-7k2m9q");
         assert_eq!(client.plan("admission").await.unwrap(), fake::estimate());
         assert_eq!(client.history(3).await.unwrap(), [fake::receipt()]);
+        let asked =
+            CostQuery { since: Some(fake::noon()), zone: "Europe/Berlin".parse().unwrap(), ..CostQuery::default() };
+        assert_eq!(client.cost(&asked).await.unwrap(), fake::report(&asked.into()));
+        let charges = client.charges(&ChargesQuery { session: Some("admission".into()), ..Default::default() }).await;
+        assert!(charges.unwrap().contains(r#""billed_as":"vcpu_x86""#));
+        assert_eq!(client.journal("admission").await.unwrap()[0].seq, 1);
         assert_eq!(client.sweep(true).await.unwrap()[0].outcome.as_deref(), Some("removed"));
         client.extend("admission", &Extension::Budget { by: "0.50 USD".parse().unwrap() }).await.unwrap();
         assert!(engine.asked().last().unwrap().contains(r#""limit":"budget","by":"0.50 USD""#));

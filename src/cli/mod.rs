@@ -59,6 +59,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode, CliEr
         Command::Resume(args) => args.run(context).await,
         Command::History(args) => args.run(context).await,
         Command::Receipt(args) => args.run(context).await,
+        Command::Cost(args) => args.run(context).await,
+        Command::Journal(args) => args.run(context).await,
         Command::Image(args) => args.run(context).await,
         Command::Sweep(args) => args.run(context).await,
         Command::Sandbox(args) => args.run(context).await,

@@ -102,6 +102,10 @@ pub enum Command {
     History(command::history::History),
     /// The closing account of one session.
     Receipt(command::receipt::Receipt),
+    /// What sessions cost: by session, owner, group or item, and over time.
+    Cost(command::cost::Cost),
+    /// What was meant, done, seen and asked of one session.
+    Journal(command::journal::Journal),
     /// Look at an image, or push one, by hand.
     Image(command::image::ImageArgs),
     /// Find what bears labguard's tag and belongs to no session; remove it with --yes.
@@ -200,6 +204,8 @@ mod tests {
                 "resume",
                 "history",
                 "receipt",
+                "cost",
+                "journal",
                 "image",
                 "sweep",
                 "sandbox",

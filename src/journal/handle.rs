@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::model::{Entry, Event, Record, SessionId},
+    domain::model::{Entry, Event, Record, SessionId, Timestamp},
 };
 
 /// Which sessions' records.
@@ -126,6 +126,15 @@ impl Journal {
         self.read(move |store| store.record(&id)).await
     }
 
+    /// Which sessions were closed at `at` or later, in that order. Their records are asked for one by one, so that appends
+    /// do not wait for all of them.
+    ///
+    /// # Errors
+    /// As [`records`](Self::records).
+    pub async fn closed_since(&self, at: Timestamp) -> Result<Vec<SessionId>, JournalError> {
+        self.read(move |store| store.closed_since(at)).await
+    }
+
     /// One session's entries, in order; empty for a session that never was.
     ///
     /// # Errors
@@ -187,10 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        domain::model::Timestamp,
-        journal::{advance, sample},
-    };
+    use crate::journal::{advance, sample};
 
     fn now<F: Future>(future: F) -> F::Output {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -311,6 +317,22 @@ mod tests {
         assert!(matches!(refused, Err(JournalError::Refused { .. })));
         assert!(matches!(journal.append(&good, vec![sample::opened()]).await, Err(JournalError::Refused { .. })));
         assert_eq!(journal.check().await.unwrap().events, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_are_found_by_when_they_were_closed() {
+        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        let journal = Journal::in_memory(clock.clone());
+        let (early, late, live) = (sample::session(1), sample::session(2), sample::session(3));
+        let closed = || Event::Closed { receipt: serde_json::Value::Null };
+        for id in [&late, &early, &live] {
+            journal.append(id, vec![sample::opened()]).await.unwrap();
+        }
+        journal.append(&early, vec![closed()]).await.unwrap();
+        tokio::time::advance(std::time::Duration::from_secs(60)).await;
+        journal.append(&late, vec![closed()]).await.unwrap();
+        assert_eq!(journal.closed_since(Timestamp::default()).await.unwrap(), [early, late.clone()]);
+        assert_eq!(journal.closed_since(clock.now()).await.unwrap(), [late]);
     }
 
     #[tokio::test]

@@ -121,6 +121,13 @@ impl Store {
         self.replay("SELECT id FROM sessions WHERE closed IS NOT NULL ORDER BY closed DESC LIMIT ?1", limit)
     }
 
+    /// The sessions closed at `at` or later, in that order.
+    pub(super) fn closed_since(&self, at: Timestamp) -> Result<Vec<SessionId>, JournalError> {
+        let query = "SELECT id FROM sessions JOIN events ON events.seq = sessions.closed \
+                     WHERE sessions.closed IS NOT NULL AND events.at >= ?1 ORDER BY sessions.closed";
+        self.ids(query, at.as_millis())
+    }
+
     /// Every record, in the order the sessions were opened.
     pub(super) fn all(&self) -> Result<Vec<Record>, JournalError> {
         self.replay("SELECT id FROM sessions ORDER BY opened", -1)
@@ -214,13 +221,13 @@ impl Store {
         Ok(records)
     }
 
-    fn ids(&self, query: &str, limit: i64) -> Result<Vec<SessionId>, JournalError> {
+    fn ids(&self, query: &str, parameter: i64) -> Result<Vec<SessionId>, JournalError> {
         let failed = |error| JournalError::sqlite(&self.path, "read", error);
         let mut statement = self.connection.prepare_cached(query).map_err(failed)?;
         let texts: Vec<String> = if statement.parameter_count() == 0 {
             statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?
         } else {
-            statement.query_map([limit], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?
+            statement.query_map([parameter], |row| row.get(0)).and_then(Iterator::collect).map_err(failed)?
         };
         texts
             .into_iter()

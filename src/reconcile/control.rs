@@ -9,6 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::watch;
 
 use super::{
+    accounts,
     engine::Engine,
     handle::{CommandError, Control, Orphan},
     reaper,
@@ -19,8 +20,8 @@ use crate::{
     domain::{
         meter,
         model::{
-            Entry, Estimate, Event, Extension, Money, Phase, RateCard, Receipt, Record, Request, SessionId, Span,
-            Stage, Timestamp,
+            Charge, ChargeQuery, CostQuery, CostReport, Entry, Estimate, Event, Extension, Money, Phase, RateCard,
+            Receipt, Record, Request, SessionId, Span, Stage, Timestamp,
         },
         policy::Policy,
     },
@@ -77,7 +78,7 @@ impl Engine {
     }
 
     /// By id, or by a name that one live session (else one at all) bears.
-    fn find(&self, wanted: &str) -> Result<Arc<Slot>, CommandError> {
+    pub(super) fn find(&self, wanted: &str) -> Result<Arc<Slot>, CommandError> {
         if let Ok(id) = wanted.parse::<SessionId>()
             && let Some(slot) = self.slot(&id)
         {
@@ -126,7 +127,7 @@ impl Engine {
         Ok(receipts)
     }
 
-    async fn find_receipt(&self, session: String) -> Result<Receipt, CommandError> {
+    pub(super) async fn find_receipt(&self, session: String) -> Result<Receipt, CommandError> {
         if let Ok(id) = session.parse::<SessionId>()
             && let Ok(Some(record)) = self.journal.record(&id).await
         {
@@ -291,6 +292,14 @@ impl Control for Arc<Engine> {
             if entries.is_empty() { Err(CommandError::UnknownSession(session)) } else { Ok(entries) }
         }
         .boxed()
+    }
+
+    fn cost(&self, query: CostQuery) -> BoxFuture<'_, Result<CostReport, CommandError>> {
+        accounts::cost(self, query).boxed()
+    }
+
+    fn charges(&self, query: ChargeQuery) -> BoxFuture<'_, Result<Vec<Charge>, CommandError>> {
+        accounts::charges(self, query).boxed()
     }
 
     fn plan(&self, policy: &str) -> Result<Estimate, CommandError> {

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::status::{BudgetStatus, SessionStatus};
-use crate::domain::model::{Entry, Estimate, Receipt, Request, SessionId, Timestamp};
+use crate::domain::model::{
+    Charge, ChargeQuery, CostQuery, CostReport, Entry, Estimate, Receipt, Request, SessionId, Timestamp,
+};
 
 /// Why a command was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +88,10 @@ pub trait Control: Send + Sync {
     fn receipt(&self, session: String) -> BoxFuture<'_, Result<Receipt, CommandError>>;
     /// The journal of one session.
     fn entries(&self, session: String) -> BoxFuture<'_, Result<Vec<Entry>, CommandError>>;
+    /// What sessions cost, live and closed, each by its own prices.
+    fn cost(&self, query: CostQuery) -> BoxFuture<'_, Result<CostReport, CommandError>>;
+    /// Their lines of cost, cut at the end of each month; those of one session, or of all in the order they were opened.
+    fn charges(&self, query: ChargeQuery) -> BoxFuture<'_, Result<Vec<Charge>, CommandError>>;
     /// What a session of a policy would make and cost.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! - turns of one session never overlap;
 //! - unknown is not absent: a failed read proves nothing.
 
+mod accounts;
 pub mod budgets;
 pub mod control;
 pub mod driver;

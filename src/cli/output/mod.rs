@@ -4,9 +4,12 @@
 //! under `NO_COLOR` or `--color never`); a reader that hangs up early is no error.
 
 pub mod budgets;
+pub mod chart;
 pub mod columns;
+pub mod cost;
 pub mod estimate;
 pub mod image;
+pub mod journal;
 pub mod json;
 pub mod layers;
 pub mod moment;

@@ -1,12 +1,14 @@
 //! Receipts and history, for people.
 
+use std::collections::BTreeMap;
+
 use super::{
     BAD, BOLD, GOOD, Look,
     columns::{Cell, table},
     estimate::costs,
     moment::{Zone, short},
 };
-use crate::domain::model::{Receipt, ReceiptResource};
+use crate::domain::model::{Money, Receipt, ReceiptResource};
 
 /// The closing account of one session.
 #[must_use]
@@ -96,7 +98,32 @@ pub fn history(look: Look, zone: Zone, receipts: &[Receipt]) -> String {
             ]
         })
         .collect();
-    table(look, &["session", "owner", "ended", "lasted", "cost", "clean", "cause"], &rows)
+    let mut text = table(look, &["session", "owner", "ended", "lasted", "cost", "clean", "cause"], &rows);
+    let all: Money = receipts.iter().map(|receipt| receipt.total).sum();
+    let noun = if receipts.len() == 1 { "session" } else { "sessions" };
+    text.push_str(&format!("\n{} in {} {noun}\n", all.exact(), receipts.len()));
+    text.push_str(&totals(look, "owner", receipts, |receipt| &receipt.owner));
+    text.push_str(&totals(look, "group", receipts, |receipt| &receipt.group));
+    text
+}
+
+/// What each of several owners or groups cost; nothing where there is one only.
+fn totals(look: Look, heading: &str, receipts: &[Receipt], of: impl Fn(&Receipt) -> &String) -> String {
+    let mut sums: BTreeMap<&str, (usize, Money)> = BTreeMap::new();
+    for receipt in receipts {
+        let sum = sums.entry(of(receipt)).or_default();
+        *sum = (sum.0 + 1, sum.1 + receipt.total);
+    }
+    if sums.len() < 2 {
+        return String::new();
+    }
+    let row = |(name, (sessions, amount)): (&str, (usize, Money))| {
+        let name = if name.is_empty() { "(none)" } else { name };
+        let (sessions, amount) = (Cell::new(sessions.to_string()).right(), Cell::new(amount.to_string()).right());
+        vec![name.into(), sessions, amount]
+    };
+    let rows: Vec<Vec<Cell>> = sums.into_iter().map(row).collect();
+    format!("\n{}", table(look, &[heading, "sessions", "cost"], &rows))
 }
 
 #[cfg(test)]
@@ -124,6 +151,18 @@ budget 1.5000 USD, rates of 2026-11-01
 nothing left: two clean passes of fresh reads
 ";
         assert_eq!(receipt(Look::PLAIN, Zone::UTC, &fake::receipt()), expected);
+    }
+
+    #[test]
+    fn a_history_of_several_owners_and_groups_says_what_each_cost() {
+        let (one, mut two) = (fake::receipt(), fake::receipt());
+        (two.owner, two.group) = ("bob".into(), String::new());
+        let text = history(Look::PLAIN, Zone::UTC, &[one.clone(), one.clone(), two]);
+        for line in ["0.014336667 USD in 3 sessions", "ada           2  0.0096 USD", "(none)         1  0.0048 USD"] {
+            assert!(text.contains(line), "{line:?} is not in:\n{text}");
+        }
+        let alone = history(Look::PLAIN, Zone::UTC, &[one]);
+        assert!(!alone.contains("group") && !alone.contains("sessions  cost"), "{alone}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Pure: no I/O, no async, no clock, no logging. Everything here is a value that can be journalled.
 
 pub mod budget;
+pub mod calendar;
+pub mod cost;
 pub mod event;
 pub mod fault;
 pub mod id;
@@ -23,6 +25,8 @@ pub mod task;
 pub mod time;
 
 pub use budget::{BudgetReading, Measure, Period, Pool, Scope, Threshold};
+pub use calendar::{Bucket, TimeZone, UnknownZone};
+pub use cost::{Charge, ChargeQuery, CostQuery, CostReport, Cut, Share, Slice};
 pub use event::{Billed, Blocker, Entry, Event, Extension, LimitKind, Request};
 pub use fault::{Fault, FaultClass};
 pub use id::{Identity, OWNER_TAG, SANDBOX_ACCOUNT, SESSION_TAG, SessionId};

@@ -286,7 +286,10 @@ impl Record {
 
     /// Takes one event in.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
-        self.heard_at = self.heard_at.max(at);
+        // What AWS says days after the end is no news of the session: its time stopped when it closed.
+        if !matches!(event, Event::Billed { .. }) {
+            self.heard_at = self.heard_at.max(at);
+        }
         match event {
             Event::Opened { .. } => {}
             Event::PolicyChanged { policy } => self.policy = policy.clone(),
