@@ -5,11 +5,12 @@
 
 use chrono::{Datelike, Days, LocalResult, Months, NaiveDate, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{Measure, Money, Period, Record, Scope, Threshold, Timestamp};
 
 /// One `[budgets.NAME]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedBudget {
     /// NAME.
     pub name: String,
@@ -28,7 +29,7 @@ pub struct SharedBudget {
 }
 
 /// Hundredths of a budget at which something happens; absent: never.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Shares {
     /// It is told.
     pub notify: Vec<u8>,
