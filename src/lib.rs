@@ -31,6 +31,7 @@
 //!    - [`cloud`]: the one adapter to AWS's protocol, whatever endpoint answers.
 //!    - [`image`]: where the image comes from, and how it gets into a registry.
 //!    - [`probe`], [`activity`]: health questions, and signs of use.
+//!    - [`rates`]: AWS's own prices, from its price files and its Price List.
 //!    - [`telemetry`]: metrics by one catalogue, the log, and what keeps secrets out of both.
 //! 4. [`reconcile`]: the engine.
 //! 5. What asks the engine through `reconcile::handle`: [`api`] over HTTP, [`cli`] for people, [`schedule`] by cron.
@@ -62,6 +63,7 @@ pub mod image;
 pub mod journal;
 pub mod predictor;
 pub mod probe;
+pub mod rates;
 pub mod reconcile;
 pub mod sandbox;
 pub mod schedule;

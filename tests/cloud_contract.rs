@@ -17,8 +17,8 @@ use labguard::{
     clock::Clock,
     cloud::{Cloud, CloudConfig, Datum, Owner},
     domain::model::{
-        Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal, ResourceKey, ResourceKind,
-        SessionId, Span, Spec, TaskDefinitionSpec, TaskSize, TaskSpec,
+        Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal, RepositorySettings,
+        ResourceKey, ResourceKind, SessionId, Span, Spec, TaskDefinitionSpec, TaskSize, TaskSpec,
     },
     image::{self, Desk},
     sandbox::{
@@ -179,8 +179,10 @@ async fn lives_and_dies(cloud: &Cloud, kind: ResourceKind, spec: &Spec, removal:
 
 async fn every_plain_resource_is_made_once_and_removed_once_and_strangers_are_left_alone(cloud: &Cloud) {
     let name = session("labguard-contract").to_string();
+    let settings =
+        RepositorySettings { scan_on_push: true, immutable_tags: true, expire_days: Some(1), ..Default::default() };
     let specs = [
-        (ResourceKind::Repository, Spec::repository(format!("labguard/{name}"))),
+        (ResourceKind::Repository, Spec::Repository { name: format!("labguard/{name}"), settings }),
         (ResourceKind::LogGroup, Spec::LogGroup { name: format!("/labguard/{name}"), retention_days: 1 }),
         (ResourceKind::ExecutionRole, Spec::ExecutionRole { name: name.clone() }),
         (ResourceKind::Cluster, Spec::Cluster { name: name.clone(), spot: false }),

@@ -11,6 +11,7 @@ const COVERED: &[(&str, &str)] = &[
     ("labguard config check", "tests/cli.rs"),
     ("labguard run", "tests/daemon.rs"),
     ("labguard plan", "tests/cli.rs"),
+    ("labguard budgets", "tests/budgets.rs"),
     ("labguard up", "tests/cli.rs"),
     ("labguard status", "tests/cli.rs"),
     ("labguard touch", "tests/cli.rs"),

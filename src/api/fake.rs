@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use crate::{
     domain::model::{
         Basis, Cause, Charge, ChargeQuery, CostLine, CostQuery, CostReport, Entry, Estimate, Event, Forecast, Identity,
-        Item, LastActivity, Life, Limit, LimitKind, Money, Phase, Receipt, ReceiptResource, Request, ResourceKey,
-        ResourceKind, SessionId, Share, Slice, Span, Timestamp, Units,
+        Item, LastActivity, Life, Limit, LimitKind, Measure, Money, Period, Phase, Receipt, ReceiptResource, Request,
+        ResourceKey, ResourceKind, Scope, SessionId, Share, Slice, Span, Timestamp, Units,
     },
     reconcile::{
         handle::{CommandError, Control, Orphan},
-        status::{HealthStatus, ResourceStatus, SessionStatus},
+        status::{BudgetStatus, HealthStatus, ResourceStatus, SessionStatus, ThresholdStatus},
     },
 };
 
@@ -232,6 +232,44 @@ pub(crate) fn estimate() -> Estimate {
     }
 }
 
+/// A class's budget of the day that takes no further session since an hour ago.
+pub(crate) fn budget() -> BudgetStatus {
+    let threshold = |percent: u8, measure, amount, reached_at, due| ThresholdStatus {
+        percent,
+        measure,
+        amount: usd(amount),
+        reached_at,
+        due,
+    };
+    let midnight: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
+    let due = noon() + Span::from_mins(234);
+    BudgetStatus {
+        name: "class".into(),
+        scope: Scope::Group,
+        of: "ml".into(),
+        period: Period::Day,
+        zone: "UTC".into(),
+        from: Some(midnight),
+        until: Some(midnight + Span::from_mins(24 * 60)),
+        limit: usd("5.00"),
+        spent: usd("4.60"),
+        percent: 92,
+        rate: usd("0.10"),
+        teardown: usd("0.01"),
+        reserved: Money::ZERO,
+        overshoot: usd("0.006"),
+        thresholds: vec![
+            threshold(50, Measure::Notify, "2.50", None, None),
+            threshold(90, Measure::Block, "4.50", Some(noon() - Span::from_mins(60)), None),
+            threshold(100, Measure::Teardown, "5.00", None, Some(due)),
+        ],
+        next: "tears its sessions down (100 %)".into(),
+        next_at: Some(due),
+        sessions: vec![id()],
+        at: noon(),
+    }
+}
+
 /// The engine that is not one.
 pub(crate) struct Fake {
     pub asked: Mutex<Vec<String>>,
@@ -338,6 +376,13 @@ impl Control for Fake {
 
     fn plan(&self, policy: &str) -> Result<Estimate, CommandError> {
         self.note(format!("plan {policy}"), estimate())
+    }
+
+    fn budgets(&self) -> BoxFuture<'_, Vec<BudgetStatus>> {
+        Box::pin(async move {
+            self.asked.lock().unwrap().push("budgets".into());
+            vec![budget()]
+        })
     }
 
     fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>> {

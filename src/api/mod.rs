@@ -5,6 +5,7 @@
 //! own and decides nothing: each route is one call of [`crate::reconcile::handle::Control`].
 
 pub mod auth;
+mod budgets;
 mod costs;
 pub mod dashboard;
 mod events;

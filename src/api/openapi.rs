@@ -8,7 +8,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{costs, events, house, ledger, problem, schema, sessions, wire};
+use super::{budgets, costs, events, house, ledger, problem, schema, sessions, wire};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,7 @@ use super::{costs, events, house, ledger, problem, schema, sessions, wire};
         sessions::list, sessions::open, sessions::read, sessions::end, sessions::stop, sessions::resume,
         sessions::touch, sessions::extend, events::follow,
         ledger::receipt, ledger::journal, ledger::history, ledger::plan, ledger::orphans, ledger::sweep,
+        budgets::list,
         costs::cost, costs::charges,
     ),
     components(schemas(
@@ -30,7 +31,7 @@ use super::{costs, events, house, ledger, problem, schema, sessions, wire};
         wire::Sweep, wire::Ready, schema::SessionStatus, schema::Forecast, schema::Identity, schema::HealthStatus, schema::ImageProgress, schema::LayerProgress,
         schema::LastActivity, schema::Limit, schema::ResourceStatus, schema::Blocker, schema::Receipt,
         schema::ReceiptResource, schema::CostLine, schema::Estimate, schema::Entry, schema::Orphan,
-        schema::Extension, schema::CostReport, schema::Share, schema::Slice, schema::Charge,
+        schema::Extension, schema::BudgetStatus, schema::ThresholdStatus, schema::CostReport, schema::Share, schema::Slice, schema::Charge,
     )),
     tags(
         (name = "sessions", description = "Live sessions and commands"),

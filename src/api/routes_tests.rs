@@ -108,6 +108,7 @@ async fn every_command_reaches_the_engine_as_it_was_asked() {
             r#"charges {"session":"admission","since":"2026-11-01T00:00:00Z","until":null}"#,
         ),
         (Method::GET, "/v1/plan/admission".to_owned(), None, 200, "plan admission"),
+        (Method::GET, "/v1/budgets".to_owned(), None, 200, "budgets"),
         (Method::GET, format!("{session}/receipt"), None, 200, "receipt admission"),
         (Method::GET, format!("{session}/journal"), None, 200, "journal admission"),
     ] {
@@ -266,7 +267,7 @@ async fn every_path_of_the_document_is_served() {
     let (_, router) = served();
     let document = serde_json::to_value(openapi::specification()).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 18);
+    assert_eq!(paths.len(), 19);
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
@@ -297,6 +298,9 @@ async fn the_described_shapes_are_the_ones_that_are_sent() {
         keys.sort();
         keys
     };
+    let budget = serde_json::to_value(fake::budget()).unwrap();
+    assert_eq!(described("ThresholdStatus"), sent(budget["thresholds"][0].clone()));
+    assert_eq!(described("BudgetStatus"), sent(budget));
     let status = serde_json::to_value(fake::running()).unwrap();
     let receipt = serde_json::to_value(fake::receipt()).unwrap();
     assert_eq!(described("Identity"), sent(status["identity"].clone()));

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     auth::{Auth, guard_host, require_token},
-    costs, dashboard, events, house, ledger, openapi,
+    budgets, costs, dashboard, events, house, ledger, openapi,
     problem::{Problem, ProblemCode},
     sessions,
 };
@@ -63,6 +63,7 @@ pub fn router(handle: Handle, metrics_text: MetricsText, auth: Auth) -> Router {
         .route("/cost", get(costs::cost))
         .route("/cost/charges", get(costs::charges))
         .route("/plan/{policy}", get(ledger::plan))
+        .route("/budgets", get(budgets::list))
         .layer(from_fn(|request, next| within(ANSWER_WITHIN, request, next)));
     let slow = Router::new()
         .route("/orphans", get(ledger::orphans))

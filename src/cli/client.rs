@@ -16,7 +16,10 @@ use crate::{
         wire::{Accepted, ChargesQuery, CostQuery, OpenSession, Reason, Sweep, Touch},
     },
     domain::model::{CostReport, Entry, Estimate, Extension, Receipt},
-    reconcile::{handle::Orphan, status::SessionStatus},
+    reconcile::{
+        handle::Orphan,
+        status::{BudgetStatus, SessionStatus},
+    },
 };
 
 /// How long an answer may take; sweeps remove things meanwhile.
@@ -165,6 +168,14 @@ impl Client {
     /// See [`Client::sessions`].
     pub async fn plan(&self, policy: &str) -> Result<Estimate, CliError> {
         self.get(&format!("/plan/{}", segment(policy))).await
+    }
+
+    /// Shared budgets as they stand.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn budgets(&self) -> Result<Vec<BudgetStatus>, CliError> {
+        self.get("/budgets").await
     }
 
     /// Receipts, newest first.

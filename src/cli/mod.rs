@@ -52,6 +52,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode, CliEr
         Command::Down(args) => args.run(context).await,
         Command::Status(args) => args.run(context).await,
         Command::Plan(args) => args.run(context).await,
+        Command::Budgets(args) => args.run(context).await,
         Command::Extend(args) => args.run(context).await,
         Command::Touch(args) => args.run(context).await,
         Command::Stop(args) => args.run(context).await,

@@ -88,6 +88,8 @@ pub enum Command {
     Status(command::status::Status),
     /// What a session would make, and what it would cost.
     Plan(command::plan::Plan),
+    /// Budgets that sessions share: how far each is spent, and what happens next.
+    Budgets(command::budgets::Budgets),
     /// Move a soft limit, inside its hard one.
     Extend(command::extend::Extend),
     /// Say that a session is in use.
@@ -195,6 +197,7 @@ mod tests {
                 "down",
                 "status",
                 "plan",
+                "budgets",
                 "extend",
                 "touch",
                 "stop",

@@ -4,7 +4,7 @@
 //! in the [`Fault`]. Must never swallow a refusal or call something done that AWS did not say is done.
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
-use aws_smithy_types::error::{display::DisplayErrorContext, metadata::ProvideErrorMetadata};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 
 use crate::domain::model::{Fault, FaultClass};
@@ -252,6 +252,14 @@ pub fn of_failure(operation: &str, reason: Option<&str>, detail: Option<&str>) -
     fault(operation, code, &message, 200, None)
 }
 
+/// An error with its causes, as each says itself: what programs would print of them is not for people.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut said: Vec<String> = causes.map(ToString::to_string).collect();
+    said.dedup();
+    said.join(": ")
+}
+
 /// What an SDK error means.
 pub(crate) fn of_sdk<E>(operation: &str, error: SdkError<E, HttpResponse>) -> Refusal<E>
 where
@@ -259,7 +267,6 @@ where
 {
     let request_id = error.request_id().map(ToOwned::to_owned);
     let request_id = request_id.as_deref();
-    let chain = |error: &SdkError<E, HttpResponse>| DisplayErrorContext(error).to_string();
     let fault = match &error {
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
@@ -313,6 +320,24 @@ impl<E> IntoServiceErrorIfAny<E> for SdkError<E, HttpResponse> {
 mod tests {
     use super::*;
     use FaultClass as C;
+
+    #[test]
+    fn a_call_without_credentials_says_so_in_words_and_not_in_structures() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("failed to load the token")]
+        struct Inner;
+        #[derive(Debug, thiserror::Error)]
+        #[error("an error occurred while loading credentials")]
+        struct Outer(#[source] Inner);
+        let error: SdkError<aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError, HttpResponse> =
+            SdkError::construction_failure(Outer(Inner));
+        let fault = of_sdk("sts:GetCallerIdentity", error).fault;
+        assert_eq!((fault.class, fault.code.as_str()), (C::Expired, "NoCredentials"));
+        assert_eq!(
+            fault.message,
+            "failed to construct request: an error occurred while loading credentials: failed to load the token"
+        );
+    }
 
     #[test]
     fn every_text_of_the_facts_gets_its_class() {

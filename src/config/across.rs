@@ -28,6 +28,8 @@ pub(super) struct Across<'a> {
     pub read: &'a Reader,
     /// A session's own values, without the defaults.
     pub own: Option<&'a Reader>,
+    /// The section that says what its own values leave out.
+    pub defaults: &'a str,
     /// Keys that are wrong by themselves.
     pub poisoned: &'a BTreeSet<String>,
     /// What was found.
@@ -43,26 +45,26 @@ impl<'a> Across<'a> {
         own: Option<&'a Reader>,
         poisoned: &'a BTreeSet<String>,
     ) -> Self {
-        Across { section, place, read, own, poisoned, mistakes: Vec::new() }
+        Across { section, place, read, own, defaults: "defaults", poisoned, mistakes: Vec::new() }
     }
 
-    fn sound(&self, keys: &[&str]) -> bool {
+    pub(super) fn sound(&self, keys: &[&str]) -> bool {
         let wrong = |path: String| self.poisoned.iter().any(|bad| *bad == path || path.starts_with(&format!("{bad}.")));
-        let sections = if self.own.is_some() { vec![self.section, "defaults"] } else { vec![self.section] };
+        let sections = if self.own.is_some() { vec![self.section, self.defaults] } else { vec![self.section] };
         !keys.iter().any(|key| sections.iter().any(|section| wrong(format!("{section}.{key}"))))
     }
 
     /// A mistake about `keys[0]`, at the first of the keys that somebody wrote. What only `[defaults]` says is a mistake
     /// of `[defaults]`, and the same for every session.
-    fn wrong(&mut self, keys: &[&str], value: Option<String>, expected: String, nearest: Option<String>) {
+    pub(super) fn wrong(&mut self, keys: &[&str], value: Option<String>, expected: String, nearest: Option<String>) {
         let written = keys.iter().find_map(|key| self.read.origin(key));
         let inherited = self.own.is_some_and(|own| !keys.iter().any(|key| own.value(key).is_some()));
-        let section = if written.is_some() && inherited { "defaults" } else { self.section };
+        let section = if written.is_some() && inherited { self.defaults } else { self.section };
         let source = written.unwrap_or_else(|| self.place.to_owned());
         self.mistakes.push(Mistake { source, key: format!("{section}.{}", keys[0]), value, expected, nearest });
     }
 
-    fn rule(&mut self, keys: &[&str], holds: bool, value: impl ToString, expected: impl FnOnce() -> String) {
+    pub(super) fn rule(&mut self, keys: &[&str], holds: bool, value: impl ToString, expected: impl FnOnce() -> String) {
         if self.sound(keys) && !holds {
             self.wrong(keys, Some(value.to_string()), expected(), None);
         }

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use ::config::{Map, Value, ValueKind};
 
 use super::{
-    keys::{Form, Key, Kind, SECTIONS, SESSION, takes_table},
+    keys::{Form, Key, Kind, NAMED, SECTIONS, section_names, takes_table},
     mistake::{Mistake, NO_SECRETS, looks_secret, names_secret, nearest},
     value,
 };
+use crate::domain::meter::RateBook;
 
 /// What a look at a layer collects.
 #[derive(Debug)]
@@ -35,36 +36,50 @@ impl<'a> Check<'a> {
     pub(super) fn layer(&mut self, table: Map<String, Value>) -> Map<String, Value> {
         let mut sound = Map::new();
         for (name, value) in sorted(table) {
-            if name == "sessions" {
-                let mut sessions = Map::new();
-                let origin = value.clone();
+            if let Some((_, keys)) = NAMED.iter().find(|(section, _)| *section == name) {
+                let origin = value.origin().map(str::to_owned);
                 let Some(table) = self.table(&name, value) else { continue };
-                for (session, value) in sorted(table) {
-                    let path = format!("sessions.{session}");
-                    if !is_session_name(&session) {
-                        let expected = "a session's name: 1 to 40 letters, digits, _ and -, beginning with a letter";
-                        self.wrong(&value, &path, None, expected.into(), None);
-                    } else if let Some(table) = self.table(&path, value.clone()) {
-                        let kept = self.section(&path, "", SESSION, table);
-                        sessions.insert(session, Value::new(value.origin().map(str::to_owned).as_ref(), kept));
-                    }
-                }
-                sound.insert(name, Value::new(origin.origin().map(str::to_owned).as_ref(), sessions));
+                sound.insert(name.clone(), Value::new(origin.as_ref(), self.named(&name, keys, table)));
             } else if let Some((_, keys)) = SECTIONS.iter().find(|(section, _)| *section == name) {
                 let origin = value.origin().map(str::to_owned);
                 if let Some(table) = self.table(&name, value) {
                     sound.insert(name.clone(), Value::new(origin.as_ref(), self.section(&name, "", keys, table)));
                 }
             } else {
-                let sections = ["daemon", "aws", "defaults", "sessions"];
-                let meant = nearest(&name, sections).map(str::to_owned).or_else(|| {
+                let meant = nearest(&name, section_names()).map(str::to_owned).or_else(|| {
                     let paths = SECTIONS
                         .iter()
                         .flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}.{}", key.path)));
                     let paths: Vec<String> = paths.collect();
                     nearest(&name, paths.iter().map(String::as_str)).map(str::to_owned)
                 });
-                self.unknown(&value, &name, "a section: daemon, aws, defaults or sessions.NAME", meant);
+                self.unknown(
+                    &value,
+                    &name,
+                    "a section: daemon, aws, defaults, sessions.NAME, budget_defaults, budgets.NAME or rates.REGION",
+                    meant,
+                );
+            }
+        }
+        sound
+    }
+
+    /// The sections below one name: `[sessions.NAME]`, `[budgets.NAME]`, `[rates.REGION]`.
+    fn named(&mut self, name: &str, keys: &[Key], table: Map<String, Value>) -> Map<String, Value> {
+        let mut sound = Map::new();
+        for (own, value) in sorted(table) {
+            let path = format!("{name}.{own}");
+            if name == "rates" && !Form::Region.fits(&own) {
+                let known = RateBook::embedded().regions();
+                let meant = nearest_region(&own, &known).map(|meant| format!("{name}.{meant}"));
+                self.wrong(&value, &path, None, Form::Region.expected().into(), meant);
+            } else if !is_section_name(&own) {
+                let what = name.trim_end_matches('s');
+                let expected = format!("a {what}'s name: 1 to 40 letters, digits, _ and -, beginning with a letter");
+                self.wrong(&value, &path, None, expected, None);
+            } else if let Some(table) = self.table(&path, value.clone()) {
+                let kept = self.section(&path, "", keys, table);
+                sound.insert(own, Value::new(value.origin().map(str::to_owned).as_ref(), kept));
             }
         }
         sound
@@ -138,18 +153,20 @@ impl<'a> Check<'a> {
         let outcome = match kind {
             Kind::Opt(_) if value::is_unset(value) => return,
             Kind::Opt(inner) => return self.value(path, inner, value),
+            Kind::SpanOrNever(..) | Kind::IntOrNever(..) if is_never(value) => return,
             Kind::List(inner) => return self.list(path, inner, value),
             Kind::Ingress => return self.ingress(path, value),
             Kind::Metrics => return self.metrics(path, value),
             Kind::Text(form) => return self.text(path, *form, value),
             Kind::Choice(words) => return self.choice(path, words, value),
             Kind::Bool => value::boolean(value).map(drop),
-            Kind::Int(least, most) => within(value::integer(value), least, most, "a whole number"),
+            Kind::Int(least, most) | Kind::IntOrNever(least, most) => {
+                within(value::integer(value), least, most, "a whole number")
+            }
             Kind::OneOf(numbers) => match value::integer(value) {
                 Ok(number) if numbers.contains(&number) => Ok(()),
                 _ => Err(format!("one of {}", joined(numbers.iter()))),
             },
-            Kind::SpanOrNever(..) if matches!(&value.kind, ValueKind::String(text) if text == "never") => Ok(()),
             Kind::Span(least, most) | Kind::SpanOrNever(least, most) => {
                 let span = crate::domain::model::Span::from_millis;
                 within(value::span(value), &span(*least), &span(*most), "a length of time")
@@ -157,6 +174,7 @@ impl<'a> Check<'a> {
             Kind::Money => value::money(value).and_then(|money| {
                 if money.nanos() > 0 { Ok(()) } else { Err("more than nothing, such as \"1.50 USD\"".into()) }
             }),
+            Kind::Price(unit) => value::price(value, unit).map(drop),
             Kind::Cpu => value::cpu(value).map(drop),
             Kind::Memory => value::memory(value).map(drop),
             Kind::Instant => value::instant(value).map(drop),
@@ -166,7 +184,7 @@ impl<'a> Check<'a> {
         };
         if let Err(expected) = outcome {
             let expected = match kind {
-                Kind::SpanOrNever(..) => format!("{expected}, or \"never\""),
+                Kind::SpanOrNever(..) | Kind::IntOrNever(..) => format!("{expected}, or \"never\""),
                 _ => expected,
             };
             self.wrong(value, path, Some(value::shown(value)), expected, None);
@@ -289,16 +307,19 @@ pub(super) fn origin(value: &Value) -> String {
 
 /// The kind of a full key path, such as `sessions.a.limits.budget`, with the length of the key in levels.
 pub(super) fn kind_at(path: &[String]) -> Option<(&'static Kind, usize)> {
-    let (keys, skip) = match path.first().map(String::as_str)? {
-        "sessions" => (SESSION, 2),
-        section => (SECTIONS.iter().find(|(name, _)| *name == section)?.1, 1),
-    };
+    let section = path.first()?;
+    let many = NAMED.iter().find(|(name, _)| name == section).map(|(_, keys)| (*keys, 2));
+    let (keys, skip) = many.or_else(|| Some((SECTIONS.iter().find(|(name, _)| name == section)?.1, 1)))?;
     let rest = path.get(skip..)?;
     keys.iter().find_map(|key| {
         let levels: Vec<&str> = key.path.split('.').collect();
         let same = rest.len() >= levels.len() && levels.iter().zip(rest).all(|(level, part)| level == part);
         (same && (rest.len() == levels.len() || takes_table(&key.kind))).then_some((&key.kind, skip + levels.len()))
     })
+}
+
+fn is_never(value: &Value) -> bool {
+    matches!(&value.kind, ValueKind::String(text) if text == "never")
 }
 
 fn holds_secret(value: &Value) -> bool {
@@ -310,7 +331,15 @@ fn holds_secret(value: &Value) -> bool {
     }
 }
 
-fn is_session_name(name: &str) -> bool {
+/// The region that is most like a text, whatever joins its words.
+fn nearest_region<'n>(text: &str, known: &'n [String]) -> Option<&'n str> {
+    let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_'], "");
+    let word = plain(text);
+    let far = |region: &&String| strsim::damerau_levenshtein(&word, &plain(region));
+    known.iter().min_by_key(far).filter(|region| far(region) * 3 <= word.len()).map(String::as_str)
+}
+
+fn is_section_name(name: &str) -> bool {
     (1..=40).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')

@@ -4,6 +4,7 @@
 //! it. Must never hold a default (those are in `default.toml`).
 
 use super::names::NameRule;
+use crate::domain::model::Item;
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub(super) enum Kind {
     Span(u64, u64),
     /// More than nothing.
     Money,
+    /// An amount of money for one of these, not below nothing.
+    Price(&'static str),
     /// CPU units.
     Cpu,
     /// MiB.
@@ -44,6 +47,8 @@ pub(super) enum Kind {
     Opt(&'static Kind),
     /// A length of time, or `"never"`.
     SpanOrNever(u64, u64),
+    /// A whole number between two others, both included, or `"never"`.
+    IntOrNever(i64, i64),
 }
 
 /// What a text looks like.
@@ -127,6 +132,7 @@ pub(super) const DAEMON: &[Key] = &[
     key("log_level", Kind::Text(Form::LogFilter)),
     key("log_format", Kind::Choice(&["auto", "human", "json"])),
     key("watch_files", Kind::Bool),
+    key("rates_max_age", Kind::SpanOrNever(0, 3650 * DAY)),
 ];
 
 /// `[aws]`.
@@ -146,6 +152,7 @@ pub(super) const AWS: &[Key] = &[
     key("endpoints.logs", URL),
     key("endpoints.cloudwatch", URL),
     key("endpoints.tagging", URL),
+    key("endpoints.pricing", URL),
     key("sandbox.enabled", Kind::Bool),
     key("sandbox.listen", Kind::Text(Form::LoopbackSocket)),
     key("sandbox.latency", Kind::Choice(&["zero", "fast", "aws"])),
@@ -263,8 +270,42 @@ pub(super) const SESSION: &[Key] = &[
     key("metrics.interval", Kind::Span(SECOND, HOUR)),
 ];
 
-/// The sections that a file may have, with their keys. Sessions have those of `defaults`.
-pub(super) const SECTIONS: [(&str, &[Key]); 3] = [("daemon", DAEMON), ("aws", AWS), ("defaults", SESSION)];
+/// `[budget_defaults]` and `[budgets.NAME]`.
+pub(super) const BUDGET: &[Key] = &[
+    key("scope", Kind::Choice(&["daemon", "account", "owner", "group"])),
+    key("of", opt(&Kind::Text(Form::Owner))),
+    key("period", Kind::Choice(&["day", "week", "month", "life"])),
+    key("zone", Kind::Text(Form::Zone)),
+    key("limit", opt(&Kind::Money)),
+    key("notify_at", Kind::List(&Kind::Int(1, 100))),
+    key("block_at", Kind::IntOrNever(1, 100)),
+    key("stop_at", Kind::IntOrNever(1, 100)),
+    key("teardown_at", Kind::IntOrNever(1, 100)),
+];
+
+/// `[rates.REGION]`: every item that has a price.
+pub(super) const RATES: &[Key] = &{
+    let mut keys = [key("", Kind::Bool); Item::ALL.len()];
+    let mut at = 0;
+    while at < keys.len() {
+        keys[at] = key(Item::ALL[at].key(), Kind::Price(Item::ALL[at].unit()));
+        at += 1;
+    }
+    keys
+};
+
+/// The sections that a file may have, with their keys.
+pub(super) const SECTIONS: [(&str, &[Key]); 4] =
+    [("daemon", DAEMON), ("aws", AWS), ("defaults", SESSION), ("budget_defaults", BUDGET)];
+
+/// The sections of which there are many, by names of the user's own: `[sessions.NAME]` has the keys of `[defaults]`. Those
+/// of `[rates.REGION]` are regions.
+pub(super) const NAMED: [(&str, &[Key]); 3] = [("sessions", SESSION), ("budgets", BUDGET), ("rates", RATES)];
+
+/// The name of every section.
+pub(super) fn section_names() -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().chain(NAMED.iter()).map(|(name, _)| *name)
+}
 
 /// Whether the key's value is a table of the user's own words.
 pub(super) fn takes_table(kind: &Kind) -> bool {

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     check::kind_at,
-    keys::Kind,
+    keys::{Kind, section_names},
     mistake::{Mistake, NO_SECRETS, looks_secret, names_secret, nearest},
 };
 
@@ -64,18 +64,24 @@ pub(super) fn file(path: &Path) -> Result<Map<String, Value>, Vec<Mistake>> {
     parse(&name, &text)
 }
 
-/// The variables that begin with `LABGUARD__`. `sessions` are the names that files use: variables are mostly written
-/// in capitals and cannot hold a dash, so a session's name is found without regard to both.
-pub(super) fn environment(variables: &[(String, String)], sessions: &[String]) -> Vec<Map<String, Value>> {
+/// The variables that begin with `LABGUARD__`. `named` are the sections and names that files use, such as `sessions` and
+/// `my-lab`: variables are mostly written in capitals and cannot hold a dash, so a name is found without regard to both.
+pub(super) fn environment(variables: &[(String, String)], named: &[(&str, String)]) -> Vec<Map<String, Value>> {
     const PREFIX: &str = "LABGUARD__";
     let mut ours: Vec<_> = variables.iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     ours.sort();
     let layer = |(name, text): &(String, String)| {
         let original: Vec<&str> = name[PREFIX.len()..].split("__").collect();
         let mut path: Vec<String> = original.iter().map(|part| part.to_ascii_lowercase()).collect();
-        if path[0] == "sessions" && path.len() > 1 {
-            let same = |known: &&String| known.to_ascii_lowercase().replace('-', "_") == path[1].replace('-', "_");
-            path[1] = sessions.iter().find(same).unwrap_or(&path[1]).clone();
+        if path.len() > 1 {
+            let like = |known: &str| known.to_ascii_lowercase().replace('-', "_") == path[1].replace('-', "_");
+            let same = named.iter().find(|(section, known)| *section == path[0] && like(known));
+            path[1] = match same {
+                Some((_, known)) => known.clone(),
+                // No region has an underscore.
+                None if path[0] == "rates" => path[1].replace('_', "-"),
+                None => path[1].clone(),
+            };
         }
         let kind = kind_at(&path);
         if let Some((_, levels)) = kind {
@@ -112,11 +118,10 @@ pub(super) fn flags(flags: &[String]) -> (Vec<Map<String, Value>>, Vec<Mistake>)
             mistakes.push(wrong(None));
             continue;
         };
-        let sections = ["daemon", "aws", "defaults", "sessions"];
-        if !sections.contains(&path[0].as_str()) {
+        if !section_names().any(|section| section == path[0]) {
             let keys = super::keys::SESSION.iter().map(|key| key.path);
             let meant = nearest(&path.join("."), keys).map(|meant| format!("defaults.{meant}"));
-            mistakes.push(wrong(meant.or_else(|| nearest(&path[0], sections).map(str::to_owned))));
+            mistakes.push(wrong(meant.or_else(|| nearest(&path[0], section_names()).map(str::to_owned))));
             continue;
         }
         layers.push(nested(&path, typed("--set", kind_at(&path), path.len(), text.trim())));
@@ -166,7 +171,7 @@ fn typed(origin: &str, kind: Option<(&Kind, usize)>, levels: usize, text: &str) 
     fn words(kind: &Kind) -> bool {
         match kind {
             Kind::Opt(inner) => words(inner),
-            Kind::Bool | Kind::Int(..) | Kind::OneOf(_) | Kind::Number => false,
+            Kind::Bool | Kind::Int(..) | Kind::IntOrNever(..) | Kind::OneOf(_) | Kind::Number => false,
             Kind::List(_) | Kind::Pairs | Kind::Ingress | Kind::Metrics => false,
             _ => true,
         }
@@ -296,7 +301,10 @@ mod tests {
             ("LABGUARD__SESSIONS__MY_LAB__TASK__ENVIRONMENT__My__Key".to_owned(), "1".to_owned()),
             ("LABGUARD_OTHER".to_owned(), "x".to_owned()),
         ];
-        let layers = environment(&variables, &["My-Lab".into()]);
+        let rates = [("LABGUARD__RATES__US_EAST_1__VCPU_X86".to_owned(), "0 USD".to_owned())];
+        let rates = environment(&rates, &[]);
+        assert_eq!(super::super::value::shown(&rates[0]["rates"]), r#"{ us-east-1 = { vcpu_x86 = "0 USD" } }"#);
+        let layers = environment(&variables, &[("sessions", "My-Lab".into())]);
         assert_eq!(layers.len(), 1);
         assert_eq!(show(&layers[0]), r#"{ My-Lab = { task = { environment = { My__Key = "1" } } } }"#);
     }

@@ -6,6 +6,7 @@
 //! Must never: guess at a value, stop at the first mistake, or apply half of a file.
 
 mod across;
+mod budgets;
 mod check;
 pub mod folders;
 mod form;
@@ -112,7 +113,12 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
             }
         }
     }
-    let named: Vec<String> = layers.iter().flat_map(session_names).map(|(name, _)| name).collect();
+    let named: Vec<(&str, String)> = keys::NAMED
+        .iter()
+        .flat_map(|(section, _)| {
+            layers.iter().flat_map(|layer| names(layer, section)).map(|(name, _)| (*section, name))
+        })
+        .collect();
     let variables = layer::environment(&request.env, &named);
     sources.extend((!variables.is_empty()).then(|| "environment".to_owned()));
     layers.extend(variables.into_iter().map(|table| check.layer(table)));
@@ -121,13 +127,17 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
     sources.extend((!flags.is_empty()).then(|| "--set".to_owned()));
     layers.extend(flags.into_iter().map(|table| check.layer(table)));
 
-    let places: BTreeMap<String, String> = layers.iter().rev().flat_map(session_names).collect();
+    let places_of = |section: &str| -> BTreeMap<String, String> {
+        layers.iter().rev().flat_map(|layer| names(layer, section)).collect()
+    };
+    let (places, budget_places) = (places_of("sessions"), places_of("budgets"));
     let merged = Reader::over(layers);
     let mut settings = Settings {
         daemon: sections::daemon(&Reader::over(vec![merged.section("daemon")])),
         aws: sections::aws(&Reader::over(vec![merged.section("aws")])),
         rates: RateBook::embedded(),
         sessions: BTreeMap::new(),
+        budgets: Vec::new(),
         sources,
         origins: BTreeMap::new(),
     };
@@ -143,6 +153,17 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
     judge.aws(&settings.aws);
     found.append(&mut judge.mistakes);
     settings.origins.extend(origins("aws", keys::AWS, &read));
+
+    for (region, value) in merged.section("rates") {
+        let ValueKind::Table(table) = value.kind else { continue };
+        let read = Reader::over(vec![table]);
+        settings.origins.extend(origins(&format!("rates.{region}"), keys::RATES, &read));
+        settings.rates.correct(&BTreeMap::from([(region, sections::rates(&read))]));
+    }
+
+    let (budgets, mut wrong) = budgets::read(&merged, &budget_places, &check.poisoned, &mut settings.origins);
+    settings.budgets = budgets;
+    found.append(&mut wrong);
 
     let mut sessions = merged.section("sessions");
     let mut drafts = Vec::new();
@@ -192,9 +213,9 @@ fn origins(section: &str, keys: &[keys::Key], read: &Reader) -> Vec<(String, Str
     keys.iter().filter_map(|key| Some((format!("{section}.{}", key.path), read.origin(key.path)?))).collect()
 }
 
-/// The sessions of a layer, and where each begins.
-fn session_names(layer: &Map<String, Value>) -> Vec<(String, String)> {
-    match layer.get("sessions").map(|value| &value.kind) {
+/// The names below a section of a layer, such as the sessions', and where each begins.
+fn names(layer: &Map<String, Value>, section: &str) -> Vec<(String, String)> {
+    match layer.get(section).map(|value| &value.kind) {
         Some(ValueKind::Table(table)) => {
             table.iter().map(|(name, value)| (name.clone(), check::origin(value))).collect()
         }
@@ -207,5 +228,7 @@ fn line_of(place: &str) -> usize {
     place.rsplit(':').next().and_then(|line| line.parse().ok()).unwrap_or(0)
 }
 
+#[cfg(test)]
+mod rates_tests;
 #[cfg(test)]
 mod tests;

@@ -79,6 +79,11 @@ impl Reader {
         self.read(key, value::integer).and_then(|number| T::try_from(number).ok()).unwrap_or_default()
     }
 
+    /// `"never"` is none.
+    pub(super) fn optional_integer<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+        self.read(key, value::integer).and_then(|number| T::try_from(number).ok())
+    }
+
     pub(super) fn span(&self, key: &str) -> Span {
         self.read(key, value::span).unwrap_or_default()
     }
@@ -90,6 +95,12 @@ impl Reader {
 
     pub(super) fn money(&self, key: &str) -> Option<Money> {
         self.read(key, value::money)
+    }
+
+    /// A price, with its place.
+    pub(super) fn price(&self, key: &str) -> Option<(Money, String)> {
+        let amount = self.read(key, |value| value::price(value, ""))?;
+        Some((amount, self.value(key).map(check::origin).unwrap_or_default()))
     }
 
     pub(super) fn cpu(&self, key: &str) -> u32 {

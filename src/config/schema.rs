@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    keys::{Form, Key, Kind, SECTIONS, SESSION},
+    keys::{BUDGET, Form, Key, Kind, RATES, SECTIONS, SESSION},
     reference::explained,
 };
 
@@ -22,19 +22,48 @@ pub fn schema() -> Value {
     for (section, keys) in SECTIONS {
         properties.insert(section.to_owned(), object(section, "", keys, &words, &tables));
     }
-    let mut session = object("defaults", "", SESSION, &words, &tables);
-    if let Some(fields) = session.as_object_mut() {
-        fields.insert("description".into(), "A session; what it leaves out comes from [defaults].".into());
+    let names = "^[A-Za-z][A-Za-z0-9_-]{0,39}$";
+    let many = [
+        (
+            "sessions",
+            "defaults",
+            SESSION,
+            "The sessions, by name.",
+            "A session; what it leaves out comes from [defaults].",
+            names,
+        ),
+        (
+            "budgets",
+            "budget_defaults",
+            BUDGET,
+            "Budgets that sessions share, by name.",
+            "A shared budget; what it leaves out comes from [budget_defaults].",
+            names,
+        ),
+        (
+            "rates",
+            "rates",
+            RATES,
+            "Prices of your own, by region.",
+            "Prices of one region.",
+            "^[a-z]{2}(-[a-z]+){1,3}-[0-9]$",
+        ),
+    ];
+    for (name, defaults, keys, all, one, pattern) in many {
+        let mut section = object(defaults, "", keys, &words, &tables);
+        if let Some(fields) = section.as_object_mut() {
+            fields.insert("description".into(), one.into());
+        }
+        properties.insert(
+            name.into(),
+            json!({
+                "type": "object",
+                "description": all,
+                "propertyNames": { "pattern": pattern },
+                "additionalProperties": section,
+            }),
+        );
     }
-    properties.insert(
-        "sessions".into(),
-        json!({
-            "type": "object",
-            "description": "The sessions, by name.",
-            "propertyNames": { "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,39}$" },
-            "additionalProperties": session,
-        }),
-    );
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "labguard configuration",
@@ -81,12 +110,18 @@ fn kind(it: &Kind) -> Value {
     match it {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Int(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        Kind::IntOrNever(least, most) => {
+            json!({ "anyOf": [{ "type": "integer", "minimum": least, "maximum": most }, { "const": "never" }] })
+        }
         Kind::OneOf(numbers) => json!({ "type": "integer", "enum": numbers }),
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),
         Kind::Text(Form::Any) => json!({ "type": "string", "maxLength": 1024 }),
         Kind::Text(_) => json!({ "type": "string" }),
         Kind::Span(..) | Kind::SpanOrNever(..) => json!({ "type": "string", "examples": ["20m", "1h 30m"] }),
         Kind::Money => json!({ "type": "string", "examples": ["1.50 USD"] }),
+        Kind::Price(unit) => {
+            json!({ "type": "string", "description": format!("Price of one {unit}."), "examples": ["0.04048 USD"] })
+        }
         Kind::Cpu => json!({ "type": ["integer", "string"], "examples": [256, "0.5 vCPU"] }),
         Kind::Memory => json!({ "type": ["integer", "string"], "examples": [512, "1 GB"] }),
         Kind::Instant => json!({ "type": "string", "examples": ["2027-01-31T18:00:00+01:00"] }),

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::domain::{
     model::{
-        Accounting, Arch, BuildRecipe, Encryption, ImageConfig, ImageSource, Platforms, RepositorySettings,
-        ResourceKind, Stage, TaskSize,
+        Accounting, Arch, Basis, BuildRecipe, Encryption, ImageConfig, ImageSource, Item, Platforms, Price,
+        RepositorySettings, ResourceKind, Span, Stage, TaskSize,
     },
     policy::{
         ActivityPolicy, EndPolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
@@ -24,7 +24,7 @@ use crate::domain::{
 };
 
 /// The services that may have endpoints of their own.
-pub(super) const SERVICES: [&str; 8] = ["ecs", "ecr", "ec2", "iam", "sts", "logs", "cloudwatch", "tagging"];
+pub(super) const SERVICES: [&str; 9] = ["ecs", "ecr", "ec2", "iam", "sts", "logs", "cloudwatch", "tagging", "pricing"];
 
 fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -46,7 +46,18 @@ pub(super) fn daemon(read: &Reader) -> DaemonSettings {
             _ => LogFormat::Auto,
         },
         watch_files: read.boolean("watch_files"),
+        rates_max_age: read.optional_span("rates_max_age").filter(|most| *most > Span::ZERO),
     }
+}
+
+/// `[rates.REGION]`: the operator's prices. They have no date: what somebody says holds until it is said otherwise.
+pub(super) fn rates(read: &Reader) -> BTreeMap<Item, Price> {
+    let price = |item: Item| {
+        let (amount, place) = read.price(item.key())?;
+        let source = format!("given in {place}");
+        Some((item, Price { amount, basis: Basis::Given, as_of: String::new(), source }))
+    };
+    Item::ALL.into_iter().filter_map(price).collect()
 }
 
 /// `[aws]`.

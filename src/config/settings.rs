@@ -10,8 +10,8 @@ use std::{
 
 use crate::domain::{
     meter::{self, RateBook},
-    model::Span,
-    policy::Policy,
+    model::{Item, Span, Timestamp},
+    policy::{Policy, SharedBudget},
 };
 
 use super::folders;
@@ -23,10 +23,13 @@ pub struct Settings {
     pub daemon: DaemonSettings,
     /// `[aws]`.
     pub aws: AwsSettings,
-    /// The prices in force: what ships with labguard, corrected by `[rates]`.
+    /// The prices in force: what ships with labguard, corrected by `[rates]`. Whoever bills by them takes in first what
+    /// was imported ([`RateBook::correct`]).
     pub rates: RateBook,
     /// `[sessions.NAME]`, over `[defaults]`.
     pub sessions: BTreeMap<String, Policy>,
+    /// `[budgets.NAME]`, over `[budget_defaults]`, by name.
+    pub budgets: Vec<SharedBudget>,
     /// Where it came from, lowest layer first.
     pub sources: Vec<String>,
     /// Key path → place, for every value that is not the built-in default.
@@ -54,6 +57,8 @@ pub struct DaemonSettings {
     pub log_format: LogFormat,
     /// Whether files are watched for changes.
     pub watch_files: bool,
+    /// Prices older than this are warned of; absent: never.
+    pub rates_max_age: Option<Span>,
 }
 
 impl DaemonSettings {
@@ -102,7 +107,8 @@ pub struct AwsSettings {
     pub endpoint_url: Option<String>,
     /// Address of the container registry, where it is not the one that ECR names.
     pub registry_endpoint: Option<String>,
-    /// Endpoints of single services: `ecs`, `ecr`, `ec2`, `iam`, `sts`, `logs`, `cloudwatch`, `tagging`.
+    /// Endpoints of single services: `ecs`, `ecr`, `ec2`, `iam`, `sts`, `logs`, `cloudwatch`, `tagging`,
+    /// `pricing`.
     pub endpoints: BTreeMap<String, String>,
     /// Attempts of one call, the first included.
     pub max_attempts: u32,
@@ -141,7 +147,7 @@ impl Settings {
     /// What is legal and yet worth a word: one sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = super::budgets::warnings(&self.budgets, &self.sessions);
         for (name, policy) in &self.sessions {
             let open = |sources: &[String]| sources.iter().any(|source| source.ends_with("/0"));
             let ports: Vec<String> = policy
@@ -160,6 +166,20 @@ impl Settings {
             let prices = meter::price_warnings(policy, &self.rates.card(&policy.region));
             warnings.extend(prices.into_iter().map(|warning| format!("session {name}: {warning}")));
         }
+        let known = RateBook::embedded().regions();
+        let unused = self.rates.given().keys().filter(|region| !known.contains(region) && *region != self.region());
+        warnings.extend(unused.map(|region| {
+            format!("[rates.{region}] is of no region that labguard or a session knows; its prices are not used")
+        }));
         warnings
+    }
+
+    /// One sentence, where prices that the sessions need are older than `daemon.rates_max_age`.
+    #[must_use]
+    pub fn age_warning(&self, now: Timestamp) -> Option<String> {
+        let mut needs: Vec<Item> = self.sessions.values().flat_map(meter::needs).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        meter::age_warning(&self.rates.card(self.region()), &needs, self.daemon.rates_max_age, now)
     }
 }

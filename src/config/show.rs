@@ -8,12 +8,13 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use toml::Value;
 
 use super::{
-    keys::{AWS, DAEMON, Key, SESSION},
+    budgets,
+    keys::{AWS, BUDGET, DAEMON, Key, RATES, SESSION},
     sections::kind_name,
     settings::{AwsSettings, DaemonSettings, Settings},
 };
 use crate::domain::{
-    model::{Encryption, ImageSource, Ingress, Money, Platforms, Severity, Span, Stage},
+    model::{Encryption, ImageSource, Ingress, Item, Money, Platforms, Price, Severity, Span, Stage},
     policy::{Policy, RunMode, ShutdownPolicy, Unscanned},
 };
 
@@ -26,6 +27,12 @@ pub fn show(settings: &Settings) -> String {
     let mut text = format!("# Effective configuration of {}.\n", settings.sources.join(", then "));
     section(&mut text, "daemon", DAEMON, &daemon(&settings.daemon), settings);
     section(&mut text, "aws", AWS, &aws(&settings.aws), settings);
+    for (region, prices) in settings.rates.given() {
+        section(&mut text, &format!("rates.{region}"), RATES, &rates(prices), settings);
+    }
+    for budget in &settings.budgets {
+        section(&mut text, &format!("budgets.{}", budget.name), BUDGET, &budgets::shown(budget), settings);
+    }
     for (name, policy) in &settings.sessions {
         section(&mut text, &format!("sessions.{name}"), SESSION, &session(policy), settings);
     }
@@ -110,6 +117,7 @@ pub(super) fn daemon(it: &DaemonSettings) -> Flat {
         ("log_level", text(&it.log_level)),
         ("log_format", text(it.log_format.name())),
         ("watch_files", Value::Boolean(it.watch_files)),
+        ("rates_max_age", text(it.rates_max_age.map_or("never".to_owned(), |span| span.to_string()))),
     ])
 }
 
@@ -132,12 +140,18 @@ pub(super) fn aws(it: &AwsSettings) -> Flat {
         ("endpoints.logs", own("logs")),
         ("endpoints.cloudwatch", own("cloudwatch")),
         ("endpoints.tagging", own("tagging")),
+        ("endpoints.pricing", own("pricing")),
         ("sandbox.enabled", Value::Boolean(it.sandbox.enabled)),
         ("sandbox.listen", text(it.sandbox.listen)),
         ("sandbox.latency", text(&it.sandbox.latency)),
         ("sandbox.faults", texts(&it.sandbox.faults)),
         ("sandbox.seed", number(i64::try_from(it.sandbox.seed).unwrap_or(i64::MAX))),
     ])
+}
+
+/// A region's given prices by key.
+fn rates(prices: &BTreeMap<Item, Price>) -> Flat {
+    prices.iter().map(|(item, price)| (item.key(), text(price.amount.exact()))).collect()
 }
 
 /// A session by key.

@@ -63,6 +63,18 @@ pub(super) fn money(value: &Value) -> Result<Money, Expected> {
     })
 }
 
+/// A price, `"0.04048 USD"` for one `unit`; nothing is a price.
+pub(super) fn price(value: &Value, unit: &str) -> Result<Money, Expected> {
+    let wrong = |why: &str| format!("a price in US dollars for one {unit}, such as \"0.04048 USD\"{why}");
+    match money(value) {
+        Ok(money) if money.nanos() < 0 => Err(wrong(", not below nothing")),
+        Ok(money) => Ok(money),
+        Err(expected) if expected.starts_with("US dollars") => Err(expected),
+        Err(expected) if expected.contains("out of range") => Err(wrong(", with at most 9 decimals")),
+        Err(_) => Err(wrong("")),
+    }
+}
+
 /// An instant with its offset, RFC 3339 (TOML's own date-times arrive as text).
 pub(super) fn instant(value: &Value) -> Result<Timestamp, Expected> {
     let expected = || "a date and time with offset, such as 2027-01-31T18:00:00+01:00".to_owned();

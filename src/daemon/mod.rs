@@ -26,7 +26,7 @@ use crate::{
     },
     journal::{Journal, JournalError},
     probe::tcp::TcpTransport,
-    reconcile::{Boundaries, Engine, driver, handle::Handle, publish, recovery},
+    reconcile::{Boundaries, Engine, budgets, driver, handle::Handle, publish, recovery},
     sandbox::{
         Sandbox, SandboxConfig,
         faults::FaultRule,
@@ -171,6 +171,8 @@ pub async fn start(settings: Settings, options: StartOptions) -> Result<Daemon, 
     };
     let (engine, ear) = Engine::new(boundaries, settings.sessions.clone());
     recovery::recover(&engine).await.map_err(StartError::Recovery)?;
+    let summed = engine.replace_budgets(settings.budgets.clone()).await;
+    summed.map_err(|source| StartError::Journal { path: path.clone(), source })?;
     let handle: Handle = Arc::new(Arc::clone(&engine));
     let metrics_text: Arc<dyn Fn() -> String + Send + Sync> = Arc::new(move || metrics.render());
 
@@ -184,6 +186,7 @@ pub async fn start(settings: Settings, options: StartOptions) -> Result<Daemon, 
     let stop_driver = CancellationToken::new();
     let driver = tokio::spawn(driver::drive(Arc::clone(&engine), ear, stop_driver.clone()));
     tasks.push(tokio::spawn(publish::publish(Arc::clone(&engine), stop.clone())));
+    tasks.push(tokio::spawn(budgets::keep(Arc::clone(&engine), stop.clone())));
     tasks.push(tokio::spawn(systemd::watchdog(stop.clone())));
     let schedule =
         Schedule::start(Arc::clone(&handle), hours(&settings.sessions)).await.map_err(StartError::Schedule)?;

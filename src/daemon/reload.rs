@@ -66,7 +66,9 @@ impl Reload {
             );
             return;
         }
+        self.budgets(&settings).await;
         if settings.sessions == self.settings.sessions {
+            self.settings.budgets = settings.budgets;
             tracing::debug!("the configuration was reloaded; no session's policy changed");
             return;
         }
@@ -79,6 +81,17 @@ impl Reload {
         let changed = self.engine.replace_policies(settings.sessions.clone()).await;
         tracing::info!(live_sessions_changed = changed, "the configuration was reloaded");
         self.settings = settings;
+    }
+
+    /// Shared budgets hold at once, for live sessions too.
+    async fn budgets(&self, settings: &Settings) {
+        match self.engine.replace_budgets(settings.budgets.clone()).await {
+            Ok(true) => tracing::info!(budgets = settings.budgets.len(), "the shared budgets were reloaded"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the shared budgets were not reloaded, the old ones stay in force: the journal cannot be read");
+            }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     handle::{CommandError, Control, Orphan},
     reaper,
     slot::{Durability, Slot},
-    status::SessionStatus,
+    status::{BudgetStatus, SessionStatus},
 };
 use crate::{
     domain::{
@@ -52,6 +52,7 @@ impl Engine {
         }
         let card = self.card();
         affordable(&policy, &card)?;
+        let room = self.make_room(&policy, None).await?;
         let id = self.new_id(&name);
         let event = Event::Opened {
             name,
@@ -65,6 +66,7 @@ impl Engine {
         let record = record.ok_or_else(|| CommandError::Journal("the opening event was not kept".to_owned()))?;
         tracing::info!(session.id = %id, "session opened");
         self.admit(record, (*policy).clone());
+        drop(room);
         Ok(id)
     }
 
@@ -104,6 +106,8 @@ impl Engine {
         let slot = self.find(session)?;
         let seen = slot.snapshot().await;
         allowed(&seen.record, &seen.policy, &request)?;
+        let resumes = matches!(request, Request::Resume);
+        let _room = if resumes { Some(self.make_room(&seen.policy, Some(&seen.record)).await?) } else { None };
         slot.write(self, vec![Event::Requested { request }], Durability::Required)
             .await
             .map_err(|error| CommandError::Journal(error.to_string()))?;
@@ -300,7 +304,13 @@ impl Control for Arc<Engine> {
 
     fn plan(&self, policy: &str) -> Result<Estimate, CommandError> {
         let policy = self.policy(policy).ok_or_else(|| self.unknown_policy(policy))?;
-        Ok(meter::estimate(&policy, &self.card()))
+        let mut estimate = meter::estimate(&policy, &self.card());
+        estimate.warnings.extend(self.budget_warnings(&policy, &estimate));
+        Ok(estimate)
+    }
+
+    fn budgets(&self) -> BoxFuture<'_, Vec<BudgetStatus>> {
+        self.budget_statuses().boxed()
     }
 
     fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>> {

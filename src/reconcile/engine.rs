@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    budgets::Budgets,
     executor,
     identity::WhoAmI,
     observe,
@@ -87,6 +88,7 @@ pub struct Engine {
     live: AtomicUsize,
     moving: AtomicUsize,
     draining: AtomicBool,
+    pub(super) budgets: Budgets,
     whoami: WhoAmI,
     wake: mpsc::UnboundedSender<SessionId>,
 }
@@ -122,6 +124,7 @@ impl Engine {
             live: AtomicUsize::new(0),
             moving: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            budgets: Budgets::default(),
             whoami: WhoAmI::default(),
             wake,
         };
@@ -358,7 +361,8 @@ impl Engine {
     /// What a decision wants to know. A limit never waits for AWS: one that is reached needs no look, and a look that
     /// takes longer than until the next one ends there.
     async fn observe(&self, slot: &Slot, record: &Record, rules: Rules<'_>, now: Timestamp) -> Observation {
-        let known = observe::known(self, slot);
+        self.sum_budgets().await;
+        let known = observe::known(self, slot, record);
         let ends = |note: &Event| matches!(note, Event::Ending { .. });
         if decide::decide(record, &known, rules, now).notes.iter().any(ends) {
             return known;
@@ -369,7 +373,7 @@ impl Engine {
         match next_limit {
             Some(at) => {
                 let looked = tokio::time::timeout(at.since(now).as_duration(), looking).await;
-                looked.unwrap_or_else(|_| observe::known(self, slot))
+                looked.unwrap_or_else(|_| observe::known(self, slot, record))
             }
             None => looking.await,
         }

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::status::SessionStatus;
+use super::status::{BudgetStatus, SessionStatus};
 use crate::domain::model::{
     Charge, ChargeQuery, CostQuery, CostReport, Entry, Estimate, Receipt, Request, SessionId, Timestamp,
 };
@@ -97,6 +97,8 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// Unknown policy.
     fn plan(&self, policy: &str) -> Result<Estimate, CommandError>;
+    /// Every budget that sessions share, as it stands.
+    fn budgets(&self) -> BoxFuture<'_, Vec<BudgetStatus>>;
     /// Orphans by tag; with `remove`, their removal is tried and the outcome told.
     fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>>;
     /// "Look again" at every session; carries no data.

@@ -7,6 +7,7 @@
 //! - unknown is not absent: a failed read proves nothing.
 
 mod accounts;
+pub mod budgets;
 pub mod control;
 pub mod driver;
 pub mod engine;

@@ -27,7 +27,8 @@ enum Answer {
 }
 
 /// What is known before anything is asked of AWS.
-pub fn known(engine: &Engine, slot: &Slot) -> Observation {
+pub fn known(engine: &Engine, slot: &Slot, record: &Record) -> Observation {
+    let budgets = engine.budgets_of(record);
     let memory = lock(&slot.memory);
     let Reading { health, activity } =
         memory.watcher.as_ref().map(super::watcher::Watcher::reading).unwrap_or_default();
@@ -41,6 +42,7 @@ pub fn known(engine: &Engine, slot: &Slot) -> Observation {
         moving: engine.moving(),
         supplying: memory.supply.is_some(),
         clock_set_back: memory.clock_set_back,
+        budgets,
         ..Observation::default()
     }
 }
@@ -93,7 +95,7 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Wan
     if tasks_read {
         lock(&slot.memory).tasks_seen_at = Some(engine.clock.now());
     }
-    Observation { sightings, tasks: listed, scan: scanned, ..known(engine, slot) }
+    Observation { sightings, tasks: listed, scan: scanned, ..known(engine, slot, record) }
 }
 
 /// The scan of the session's image.

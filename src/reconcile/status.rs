@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{
-    Blocker, Cause, Forecast, Identity, ImageProgress, LastActivity, Life, Limit, Money, Phase, ResourceKey, SessionId,
-    Span, Timestamp,
+    Blocker, Cause, Forecast, Identity, ImageProgress, LastActivity, Life, Limit, Measure, Money, Period, Phase,
+    ResourceKey, Scope, SessionId, Span, Timestamp,
 };
 
 /// One resource of a session, for status.
@@ -134,5 +134,63 @@ pub struct SessionStatus {
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
     /// When this status was made.
+    pub at: Timestamp,
+}
+
+/// One threshold of a shared budget, for status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThresholdStatus {
+    /// That many hundredths of the limit.
+    pub percent: u8,
+    /// What happens then.
+    pub measure: Measure,
+    /// The share in money.
+    pub amount: Money,
+    /// When it was reached in this period, if it was since the daemon started.
+    pub reached_at: Option<Timestamp>,
+    /// When it will be reached in this period, if nothing changes.
+    pub due: Option<Timestamp>,
+}
+
+/// A budget that sessions share, as its users see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// NAME of `[budgets.NAME]`.
+    pub name: String,
+    /// Whose sessions share it.
+    pub scope: Scope,
+    /// Which owner, group or account; empty for the daemon.
+    pub of: String,
+    /// How long it is for.
+    pub period: Period,
+    /// The time zone of its periods.
+    pub zone: String,
+    /// When the present period began; absent for life.
+    pub from: Option<Timestamp>,
+    /// When it begins anew; absent for life.
+    pub until: Option<Timestamp>,
+    /// The whole of it.
+    pub limit: Money,
+    /// Spent in this period.
+    pub spent: Money,
+    /// That in hundredths of the limit, rounded down.
+    pub percent: u64,
+    /// What an hour costs as things stand.
+    pub rate: Money,
+    /// What ending its sessions will still cost.
+    pub teardown: Money,
+    /// What sessions that have just begun still need for their least lifetimes.
+    pub reserved: Money,
+    /// By how much it can be passed at worst.
+    pub overshoot: Money,
+    /// What happens when, lowest first.
+    pub thresholds: Vec<ThresholdStatus>,
+    /// What happens next, for people.
+    pub next: String,
+    /// When, if nothing changes.
+    pub next_at: Option<Timestamp>,
+    /// Its live sessions.
+    pub sessions: Vec<SessionId>,
+    /// When this was summed.
     pub at: Timestamp,
 }

@@ -14,6 +14,8 @@ pub enum Unit {
     Seconds,
     /// US dollars.
     Dollars,
+    /// Hundredths of a whole.
+    Percent,
 }
 
 impl Unit {
@@ -24,6 +26,7 @@ impl Unit {
             Unit::One => None,
             Unit::Seconds => Some("seconds"),
             Unit::Dollars => Some("dollars"),
+            Unit::Percent => Some("percent"),
         }
     }
 
@@ -34,6 +37,7 @@ impl Unit {
             Unit::One => "Count",
             Unit::Seconds => "Seconds",
             Unit::Dollars => "None",
+            Unit::Percent => "Percent",
         }
     }
 }
@@ -126,7 +130,7 @@ impl Metric {
     }
 }
 
-/// A gauge of one session.
+/// A gauge of one session, or of one shared budget.
 const fn session(
     name: &'static str,
     cloudwatch: Option<&'static str>,
@@ -213,6 +217,34 @@ pub const SESSION_THINGS_LEFT: Metric = session(
     "How many things that labguard made for the session may still exist in the cloud",
 );
 
+/// What every shared budget's metrics are labelled with: its name, and the owner, group or account that it is of.
+const OF_BUDGET: &[&str] = &["budget", "of"];
+
+/// A shared budget's limit.
+pub const BUDGET_LIMIT: Metric = session(
+    "labguard_budget_limit_dollars",
+    None,
+    Unit::Dollars,
+    OF_BUDGET,
+    "How much the sessions that share a budget may spend in its period",
+);
+/// What is spent of it.
+pub const BUDGET_SPENT: Metric = session(
+    "labguard_budget_spent_dollars",
+    None,
+    Unit::Dollars,
+    OF_BUDGET,
+    "What the sessions that share a budget have spent in its present period, closed ones included",
+);
+/// That in hundredths.
+pub const BUDGET_PERCENT: Metric = session(
+    "labguard_budget_used_percent",
+    None,
+    Unit::Percent,
+    OF_BUDGET,
+    "What is spent of a shared budget in its present period, in hundredths of its limit, rounded down",
+);
+
 /// Calls to AWS.
 pub const AWS_CALLS: Metric = Metric {
     name: "labguard_aws_calls_total",
@@ -285,7 +317,7 @@ pub const BUILD_INFO: Metric = Metric {
 };
 
 /// Every metric, as documented.
-pub const ALL: [Metric; 16] = [
+pub const ALL: [Metric; 19] = [
     SESSION_HEALTHY,
     PROBE_LATENCY,
     SESSION_IDLE,
@@ -295,6 +327,9 @@ pub const ALL: [Metric; 16] = [
     SESSION_PHASE,
     SESSION_RESTARTS,
     SESSION_THINGS_LEFT,
+    BUDGET_LIMIT,
+    BUDGET_SPENT,
+    BUDGET_PERCENT,
     AWS_CALLS,
     AWS_CALL_SECONDS,
     TEARDOWN_SECONDS,
@@ -307,7 +342,7 @@ pub const ALL: [Metric; 16] = [
 /// The metric of that name: `session_spend_dollars`, `labguard_session_spend_dollars` or `SessionSpend`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Metric> {
-    static TABLE: [Metric; 16] = ALL;
+    static TABLE: [Metric; 19] = ALL;
     TABLE.iter().find(|metric| metric.name == name || metric.key() == name || metric.cloudwatch == Some(name))
 }
 

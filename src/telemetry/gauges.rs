@@ -75,7 +75,7 @@ impl SessionGauges {
 }
 
 /// Money at the edge: exact below nine million dollars, and for show only.
-fn dollars(money: Money) -> f64 {
+pub(super) fn dollars(money: Money) -> f64 {
     money.nanos() as f64 / 1e9
 }
 

@@ -13,7 +13,9 @@ pub mod gauges;
 pub mod log;
 pub mod prometheus;
 pub mod redact;
+mod shared;
 
 pub use gauges::SessionGauges;
 pub use prometheus::Metrics;
 pub use redact::{Secret, scrub};
+pub use shared::BudgetGauges;

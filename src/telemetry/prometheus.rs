@@ -19,6 +19,7 @@ use prometheus_client::{
 use super::{
     catalogue::{self, Metric},
     gauges::SessionGauges,
+    shared::{BudgetGauges, SharedBudgets},
 };
 use crate::domain::model::SessionId;
 
@@ -44,6 +45,7 @@ pub struct Metrics {
 struct Inner {
     registry: Registry,
     sessions: Sessions,
+    budgets: SharedBudgets,
     calls: Family<Labels, Counter>,
     call_seconds: Family<Labels, Histogram, fn() -> Histogram>,
     teardowns: Histogram,
@@ -59,6 +61,8 @@ impl Metrics {
         let mut registry = Registry::default();
         let sessions = Sessions::default();
         registry.register_collector(Box::new(sessions.clone()));
+        let budgets = SharedBudgets::default();
+        registry.register_collector(Box::new(budgets.clone()));
         let calls = add(&mut registry, &catalogue::AWS_CALLS, Family::<Labels, Counter>::default());
         let fast: fn() -> Histogram = || Histogram::new(FAST);
         let call_seconds =
@@ -69,7 +73,8 @@ impl Metrics {
         let turns = add(&mut registry, &catalogue::TURNS, Counter::default());
         let build = &catalogue::BUILD_INFO;
         registry.register(build.base(), build.help, Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
-        let inner = Inner { registry, sessions, calls, call_seconds, teardowns, appends, append_seconds, turns };
+        let inner =
+            Inner { registry, sessions, budgets, calls, call_seconds, teardowns, appends, append_seconds, turns };
         Self { inner: Arc::new(inner) }
     }
 
@@ -81,6 +86,11 @@ impl Metrics {
     /// Drops a session's series.
     pub fn forget(&self, session: &SessionId) {
         self.inner.sessions.known().remove(session);
+    }
+
+    /// Takes the shared budgets' figures, in place of those before.
+    pub fn budgets(&self, budgets: Vec<BudgetGauges>) {
+        self.inner.budgets.replace(budgets);
     }
 
     /// Counts one call to AWS: `operation` such as `ecs:RunTask`, `outcome` `ok` or a fault class's name.
@@ -179,6 +189,10 @@ mod tests {
     fn full() -> Metrics {
         let metrics = Metrics::new();
         metrics.session(&staged::running());
+        let money = |text: &str| text.parse().unwrap();
+        let class = ("class".to_owned(), "ml".to_owned());
+        let (limit, spent) = (money("5 USD"), money("1 USD"));
+        metrics.budgets(vec![BudgetGauges { budget: class.0, of: class.1, limit, spent, percent: 20 }]);
         metrics.call("ecs:RunTask", "ok", 120_000);
         metrics.call("ecs:RunTask", "throttled", 90_000);
         metrics.teardown(42.0);

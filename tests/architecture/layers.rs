@@ -53,6 +53,7 @@ pub const TABLE: &[Row] = &[
     ),
     row("probe", BOUNDARY, "layer 3: the domain's words and the boundaries, no neighbour"),
     row("activity", BOUNDARY, "layer 3: the domain's words and the boundaries, no neighbour"),
+    row("rates", BOUNDARY, "layer 3: the domain's words and the boundaries, no neighbour"),
     row("telemetry", BOUNDARY, "layer 3: the domain's words and the boundaries, no neighbour"),
     // 4
     row("reconcile::handle", &["domain::model", "reconcile::status"], "seen by layer 5: words only, no machinery"),
@@ -104,8 +105,9 @@ pub const TABLE: &[Row] = &[
             "daemon",
             "sandbox",
             "predictor",
-            // image inspect and push show what was read and sent, without a daemon
+            // image inspect and push show what was read and sent, without a daemon; so do rates import and refresh
             "image",
+            "rates",
         ],
         "layer 5; besides, it is the API's client, run, demo, sandbox, predictor, config and image start those, and demo sets policy values",
     ),

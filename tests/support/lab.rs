@@ -10,11 +10,11 @@ use labguard::{
         model::{Accounting, Arch, ImageSource, Ingress, Money, ResourceKind, Span, Stage, TaskSize},
         policy::{
             ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
-            PredictPolicy, RepositoryPolicy, RunMode, ShutdownPolicy, TaskPolicy,
+            PredictPolicy, RepositoryPolicy, RunMode, SharedBudget, ShutdownPolicy, TaskPolicy,
         },
     },
     journal::Journal,
-    reconcile::{Boundaries, Checkpoint, Engine, driver, publish, recovery},
+    reconcile::{Boundaries, Checkpoint, Engine, budgets, driver, publish, recovery},
     telemetry::prometheus::Metrics,
     transport::Transport,
 };
@@ -45,6 +45,16 @@ pub struct Parts {
 impl Lab {
     /// Starts an engine on these parts and takes over what the journal holds.
     pub async fn start(parts: &Parts, book: BTreeMap<String, Policy>, checkpoint: Option<Checkpoint>) -> Lab {
+        Lab::start_with(parts, book, Vec::new(), checkpoint).await
+    }
+
+    /// The same, with budgets that sessions share.
+    pub async fn start_with(
+        parts: &Parts,
+        book: BTreeMap<String, Policy>,
+        shared: Vec<SharedBudget>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Lab {
         let boundaries = Boundaries {
             cloud: parts.cloud.clone(),
             journal: parts.journal.clone(),
@@ -59,10 +69,12 @@ impl Lab {
         };
         let (engine, ear) = Engine::new(boundaries, book);
         recovery::recover(&engine).await.expect("the journal is readable");
+        engine.replace_budgets(shared).await.expect("the journal is readable");
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(driver::drive(Arc::clone(&engine), ear, stop.clone())),
             tokio::spawn(publish::publish(Arc::clone(&engine), stop.clone())),
+            tokio::spawn(budgets::keep(Arc::clone(&engine), stop.clone())),
         ];
         Lab { engine, stop, tasks }
     }

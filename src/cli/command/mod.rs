@@ -1,5 +1,6 @@
 //! One file a command: its arguments, its help, and what it does.
 
+pub mod budgets;
 pub mod completions;
 pub mod config;
 pub mod contain;

@@ -3,6 +3,7 @@
 //! Guarantees: with `--json` stdout holds JSON only; colours and icons appear on terminals only (and never
 //! under `NO_COLOR` or `--color never`); a reader that hangs up early is no error.
 
+pub mod budgets;
 pub mod chart;
 pub mod columns;
 pub mod cost;

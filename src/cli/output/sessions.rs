@@ -80,6 +80,7 @@ fn idle(session: &SessionStatus, now: Timestamp) -> String {
 fn rule(limit: &Limit) -> &'static str {
     match limit.kind {
         LimitKind::Keep => "kept stopped",
+        LimitKind::SharedBudget => "shared budget reached",
         LimitKind::Idle
         | LimitKind::Budget
         | LimitKind::Lifetime

@@ -8,7 +8,7 @@ use crate::domain::model::{Cause, Limit, LimitKind, Money, Phase, Record, Span, 
 use crate::domain::policy::{Policy, ShutdownPolicy};
 
 use super::{
-    idleness,
+    budgets, idleness,
     lifecycle::stopped_since,
     turn::{Turn, serving},
 };
@@ -44,6 +44,7 @@ pub(super) fn all(turn: &Turn<'_>) -> Vec<Due> {
         .collect();
     dues.push(life(turn));
     dues.extend(end_time(turn));
+    dues.extend(budgets::tightest(turn));
     dues.sort_by_key(|due| (due.limit.at, std::cmp::Reverse(due.limit.cause)));
     dues
 }

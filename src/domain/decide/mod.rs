@@ -8,6 +8,7 @@
 //! The caller applies the notes, journals an intent before each step, and does not repeat a step for a
 //! resource while an earlier one for it is still under way.
 
+pub mod budgets;
 mod deploy_order;
 mod health;
 mod idleness;
@@ -32,7 +33,7 @@ mod rules;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
-mod world;
+pub(crate) mod world;
 
 pub use wants::{is_moving, wants};
 

@@ -115,7 +115,7 @@ pub fn spent_between(record: &Record, card: &RateCard, from: Timestamp, until: T
 }
 
 /// What an hour costs as things stand, by the prices of now.
-fn rate(record: &Record, card: &RateCard) -> Money {
+pub(super) fn rate(record: &Record, card: &RateCard) -> Money {
     let accounting = &record.accounting;
     usage::of(record)
         .filter(|used| !(accounting.free_tier && is_free(used.item)))
@@ -233,6 +233,19 @@ pub(super) fn hour_of(policy: &Policy, card: &RateCard, tasks: u32, metrics: (u6
         }
     }
     lines
+}
+
+/// What [`hour_of`] adds up to, without its lines: for every turn and every sum.
+pub(super) fn hourly(policy: &Policy, card: &RateCard, tasks: u32, metrics: (u64, u64)) -> Money {
+    let terms = Terms::by(policy);
+    let own = |item, units: u64, per| {
+        let free = terms.accounting.free_tier && is_free(item);
+        if free { Money::ZERO } else { card.amount(item).fraction_ceil(u128::from(units), per) }
+    };
+    let (calls, hours) = metrics;
+    task_rate(terms, &policy.task.size, card).times(i64::from(tasks))
+        + own(Item::Metric, hours, 730)
+        + own(Item::MetricRequests, calls, 1000)
 }
 
 fn task_rate(terms: Terms, size: &TaskSize, card: &RateCard) -> Money {

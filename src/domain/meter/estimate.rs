@@ -6,7 +6,7 @@ use crate::domain::{
 };
 
 use super::{
-    accrual::{drain, hour_of},
+    accrual::{drain, hour_of, hourly},
     forecast::time_to_spend,
     usage::{MINIMUM_SECS, needs},
 };
@@ -37,11 +37,16 @@ fn calls_per_hour(policy: &Policy) -> u64 {
 /// The most an hour costs by policy: all tasks, their addresses, and labguard's own metrics.
 #[must_use]
 pub fn worst_rate(policy: &Policy, card: &RateCard) -> Money {
-    per_hour(policy, card).into_iter().map(|line| line.amount).sum()
+    hourly(policy, card, tasks(policy), metrics(policy))
 }
 
 fn per_hour(policy: &Policy, card: &RateCard) -> Vec<CostLine> {
-    hour_of(policy, card, tasks(policy), (calls_per_hour(policy), policy.metrics.cloudwatch.len() as u64))
+    hour_of(policy, card, tasks(policy), metrics(policy))
+}
+
+/// PutMetricData calls and metric-hours in an hour.
+fn metrics(policy: &Policy) -> (u64, u64) {
+    (calls_per_hour(policy), policy.metrics.cloudwatch.len() as u64)
 }
 
 /// What a session costs that lives for its least lifetime and is then taken down.

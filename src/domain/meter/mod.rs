@@ -8,11 +8,13 @@
 mod accrual;
 #[cfg(test)]
 mod accrual_tests;
+mod age;
 mod charges;
 #[cfg(test)]
 mod charges_tests;
 mod estimate;
 mod forecast;
+mod pool;
 mod rate_book;
 mod receipt;
 mod report;
@@ -24,9 +26,11 @@ mod table;
 mod usage;
 
 pub use accrual::{Ledger, ledger, lines_between, rate_of, spend, spent_between, teardown_cost};
+pub use age::{Aged, age_warning, aged};
 pub use charges::charges;
 pub use estimate::{TURN_ALLOWANCE, estimate, least_cost, overshoot, price_warnings, worst_rate};
 pub use forecast::{deadline, forecast, time_to_spend};
+pub use pool::{SUM_AGE, commitment, reaches, spent_since};
 pub use rate_book::{Corrections, RateBook};
 pub use receipt::receipt;
 pub use report::{ReportError, report};

@@ -87,6 +87,8 @@ pub enum LimitKind {
     Credentials,
     /// End of the time a stopped session is kept.
     Keep,
+    /// Money of a budget that several sessions share.
+    SharedBudget,
 }
 
 impl LimitKind {
@@ -102,6 +104,7 @@ impl LimitKind {
             LimitKind::StartGrace => "start_grace",
             LimitKind::Credentials => "credentials",
             LimitKind::Keep => "keep",
+            LimitKind::SharedBudget => "shared_budget",
         }
     }
 }

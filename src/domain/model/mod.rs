@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no async, no clock, no logging. Everything here is a value that can be journalled.
 
+pub mod budget;
 pub mod calendar;
 pub mod cost;
 pub mod event;
@@ -23,6 +24,7 @@ pub mod spec;
 pub mod task;
 pub mod time;
 
+pub use budget::{BudgetReading, Measure, Period, Pool, Scope, Threshold};
 pub use calendar::{Bucket, TimeZone, UnknownZone};
 pub use cost::{Charge, ChargeQuery, CostQuery, CostReport, Cut, Share, Slice};
 pub use event::{Billed, Blocker, Entry, Event, Extension, LimitKind, Request};

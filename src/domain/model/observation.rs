@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    budget::BudgetReading,
     observed::Observed,
     resource::ResourceKey,
     scan::ScanReading,
@@ -117,6 +118,9 @@ pub struct Observation {
     /// Whether the image is being supplied, beside the loop.
     #[serde(default)]
     pub supplying: bool,
+    /// The budgets that it shares with other sessions.
+    #[serde(default)]
+    pub budgets: Vec<BudgetReading>,
 }
 
 impl Observation {

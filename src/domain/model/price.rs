@@ -234,7 +234,7 @@ pub struct Price {
     pub amount: Money,
     /// How sure it is.
     pub basis: Basis,
-    /// When it was read, `YYYY-MM-DD`.
+    /// When it was read or published, `YYYY-MM-DD`; empty where it has no date: the operator's word does not age.
     pub as_of: String,
     /// Where from.
     pub source: String,
@@ -274,24 +274,25 @@ impl RateCard {
         RateCard { region: self.region.clone(), prices }
     }
 
-    /// The date of the oldest price of these items.
+    /// The date of the oldest price of these items; prices without a date do not count.
     #[must_use]
     pub fn oldest(&self, items: &[Item]) -> Option<&str> {
-        items.iter().filter_map(|item| self.price(*item)).map(|price| price.as_of.as_str()).min()
+        let dates = items.iter().filter_map(|item| self.price(*item)).map(|price| price.as_of.as_str());
+        dates.filter(|date| !date.is_empty()).min()
     }
 
-    /// For people: `2026-10-09 (us-east-1)`, with what is estimated.
+    /// For people: `2026-10-09 (us-east-1)`, with what is estimated and what is the operator's word.
     #[must_use]
     pub fn describe(&self) -> String {
         let items: Vec<Item> = self.prices.keys().copied().collect();
-        let oldest = self.oldest(&items).unwrap_or("unknown");
-        let estimated = self.prices.values().filter(|price| price.basis == Basis::Estimated).count();
-        let remark = match estimated {
+        let remark = |basis, word: &str| match self.prices.values().filter(|price| price.basis == basis).count() {
             0 => String::new(),
-            _ if estimated == items.len() => ", all estimated".to_owned(),
-            some => format!(", {some} of {} estimated", items.len()),
+            all if all == items.len() => format!(", all {word}"),
+            some => format!(", {some} of {} {word}", items.len()),
         };
-        format!("{oldest} ({}{remark})", self.region)
+        let (estimated, given) = (remark(Basis::Estimated, "estimated"), remark(Basis::Given, "given"));
+        let undated = if given.is_empty() { "unknown" } else { "no date" };
+        format!("{} ({}{estimated}{given})", self.oldest(&items).unwrap_or(undated), self.region)
     }
 }
 
@@ -338,6 +339,10 @@ mod tests {
         assert_eq!(card.describe(), "2026-08-01 (us-east-1, 1 of 2 estimated)");
         assert_eq!(card.only(&[Item::VcpuX86]).describe(), "2026-10-09 (us-east-1)");
         assert_eq!(card.unpriced(&[Item::Metric, Item::VcpuX86]).collect::<Vec<_>>(), [Item::Metric]);
+        card.prices.insert(Item::MemoryX86, price("", Basis::Given));
+        assert_eq!(card.describe(), "2026-08-01 (us-east-1, 1 of 3 estimated, 1 of 3 given)");
+        assert_eq!(card.only(&[Item::MemoryX86]).describe(), "no date (us-east-1, all given)");
+        assert_eq!(card.only(&[]).describe(), "unknown (us-east-1)");
         let text = serde_json::to_string(&card).unwrap();
         assert_eq!(serde_json::from_str::<RateCard>(&text).unwrap(), card);
     }

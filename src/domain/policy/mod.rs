@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod budget;
 pub mod hours;
 pub mod retry;
+
+pub use budget::{SharedBudget, Shares};
 
 use super::model::{
     Accounting, ImageSource, Ingress, Money, Platforms, RepositorySettings, Severity, Span, Stage, TaskSize, Timestamp,
