@@ -33,6 +33,21 @@ fn the_tour_of_the_readme_can_be_typed_as_it_stands() {
     assert!(house.json(&["history"]).to_string().contains("admission"));
     let receipt = house.json(&["receipt", "admission"]);
     assert!(receipt.to_string().contains("USD"), "{receipt}");
+    let total = receipt["total"].as_str().unwrap();
+    assert!(house.text(&["cost", "--by", "owner"]).contains(total), "one session is all there is");
+    let cost = house.json(&["cost", "--since", "2h", "--by", "item"]);
+    assert_eq!(cost["total"], receipt["total"]);
+    let id = receipt["session"].as_str().unwrap();
+    assert!(house.json(&["journal", id]).as_array().unwrap().iter().any(|entry| entry["event"]["event"] == "closed"));
+    for (arguments, begins) in [
+        (&["receipt", "admission", "--format", "csv"][..], "session,policy,owner,"),
+        (&["receipt", "admission", "--format", "focus"], "AvailabilityZone,BilledCost,"),
+        (&["cost", "export", "--since", "1d"], "session,policy,owner,"),
+        (&["cost", "export", "--format", "focus"], "AvailabilityZone,BilledCost,"),
+    ] {
+        let text = house.text(arguments);
+        assert!(text.starts_with(begins) && text.contains(id), "{arguments:?}: {text}");
+    }
     house.text(&["sweep"]);
     assert_eq!(house.run(&["status", "nobody"]).status.code(), Some(5), "an unknown session");
 }

@@ -21,6 +21,8 @@ const COVERED: &[(&str, &str)] = &[
     ("labguard down", "tests/cli.rs"),
     ("labguard history", "tests/cli.rs"),
     ("labguard receipt", "tests/cli.rs"),
+    ("labguard cost", "tests/cli.rs"),
+    ("labguard journal", "tests/cli.rs"),
     ("labguard sweep", "tests/cli.rs"),
     ("labguard sandbox", "tests/python/sandbox_process.py"),
 ];

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::{
     domain::model::{
-        Basis, Cause, Charge, ChargeQuery, CostLine, CostQuery, CostReport, Entry, Estimate, Event, Identity, Item,
-        LastActivity, Life, Limit, LimitKind, Measure, Money, Period, Phase, Receipt, ReceiptResource, Request,
+        Basis, Cause, Charge, ChargeQuery, CostLine, CostQuery, CostReport, Entry, Estimate, Event, Forecast, Identity,
+        Item, LastActivity, Life, Limit, LimitKind, Measure, Money, Period, Phase, Receipt, ReceiptResource, Request,
         ResourceKey, ResourceKind, Scope, SessionId, Share, Slice, Span, Timestamp, Units,
     },
     reconcile::{
@@ -72,7 +72,13 @@ pub(crate) fn running() -> SessionStatus {
         rate: usd("0.0173425"),
         budget: usd("1.50"),
         budget_left: usd("1.49"),
+        teardown_cost: usd("0.0007"),
         overshoot: usd("0.001"),
+        forecast: Forecast {
+            hour: (noon() + Span::from_mins(60), usd("0.0260425")),
+            day: (noon() + Span::from_mins(600), usd("0.182125")),
+        },
+        deadline: Some(noon() + Span::from_mins(90)),
         limits: vec![
             Limit {
                 kind: LimitKind::Idle,
@@ -219,6 +225,8 @@ pub(crate) fn estimate() -> Estimate {
         rate: usd("0.0173425"),
         until: vec![("lifetime".into(), Span::from_mins(120), usd("0.034685"))],
         forgotten_month: usd("12.660025"),
+        least: usd("0.0052"),
+        teardown: usd("0.0008"),
         overshoot: usd("0.001"),
         warnings: vec!["port 5000 is open to the whole internet".into()],
     }

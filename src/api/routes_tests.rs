@@ -304,6 +304,7 @@ async fn the_described_shapes_are_the_ones_that_are_sent() {
     let status = serde_json::to_value(fake::running()).unwrap();
     let receipt = serde_json::to_value(fake::receipt()).unwrap();
     assert_eq!(described("Identity"), sent(status["identity"].clone()));
+    assert_eq!(described("Forecast"), sent(status["forecast"].clone()));
     assert_eq!(described("HealthStatus"), sent(status["health"].clone()));
     assert_eq!(described("LastActivity"), sent(status["last_activity"].clone()));
     assert_eq!(described("Limit"), sent(status["limits"][0].clone()));

@@ -43,8 +43,14 @@ pub struct SessionStatus {
     pub budget: String,
     /// What is left of it after what teardown will still cost.
     pub budget_left: String,
+    /// What ending it now will still cost.
+    pub teardown_cost: String,
     /// The stated worst-case overshoot.
     pub overshoot: String,
+    /// What will have been spent by when, if nothing ends it before.
+    pub forecast: Forecast,
+    /// By when something in the cloud must have stopped its tasks for lifetime and budget to hold without labguard.
+    pub deadline: Option<String>,
     /// Every limit that is set, soonest first.
     pub limits: Vec<Limit>,
     /// Cause and figures, once it ends: two texts.
@@ -67,6 +73,15 @@ pub struct SessionStatus {
     pub closed_at: Option<String>,
     /// When this status was made.
     pub at: String,
+}
+
+/// What will have been spent by when. Pairs of time and amount.
+#[derive(ToSchema)]
+pub struct Forecast {
+    /// At the end of this hour (UTC).
+    pub hour: Vec<String>,
+    /// At the end of this day (UTC).
+    pub day: Vec<String>,
 }
 
 /// Where a session runs.
@@ -304,6 +319,10 @@ pub struct Estimate {
     pub until: Vec<Vec<String>>,
     /// If it were forgotten for a month (730 h).
     pub forgotten_month: String,
+    /// What it costs at least: its least lifetime, and its end.
+    pub least: String,
+    /// What its end costs, as long as that may take.
+    pub teardown: String,
     /// The stated worst-case overshoot over the budget.
     pub overshoot: String,
     /// What a person should know before starting.

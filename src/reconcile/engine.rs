@@ -380,6 +380,14 @@ impl Engine {
     }
 
     async fn journal_notes(&self, slot: &Slot, record: &Record, notes: Vec<Event>) {
+        // The closing account counts what the journal holds: what waits goes first, and the account is drawn up anew.
+        if notes.iter().any(|note| matches!(note, Event::Closed { .. })) && slot.waits().await {
+            if let Err(error) = slot.flush(self).await {
+                tracing::error!(%error, "the journal cannot be written; free disk space, labguard tries again by itself");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            return;
+        }
         for note in &notes {
             summary::tell(record, note);
             if let Event::Closed { .. } = note

@@ -17,7 +17,7 @@ use tokio::{
 use super::{engine::Engine, status::SessionStatus, supply::Supply, watcher::Watcher};
 use crate::{
     domain::{
-        model::{Event, Record, SessionId, Span, Timestamp},
+        model::{Entry, Event, Record, SessionId, Span, Timestamp},
         policy::Policy,
     },
     journal::JournalError,
@@ -62,6 +62,8 @@ struct State {
     policy: Arc<Policy>,
     /// Applied, not yet durable.
     backlog: Vec<Event>,
+    /// The record as the journal holds it, while anything waits.
+    journalled: Option<Arc<Record>>,
     alarm: Option<String>,
 }
 
@@ -97,6 +99,7 @@ impl Slot {
                 record: Arc::new(record),
                 policy: Arc::new(policy),
                 backlog: Vec::new(),
+                journalled: None,
                 alarm: None,
             }),
             version: AtomicU64::new(1),
@@ -132,22 +135,18 @@ impl Slot {
             return Ok(());
         }
         let mut state = self.state.lock().await;
-        let waiting = state.backlog.len();
         let mut all = state.backlog.clone();
         all.extend(events.iter().cloned());
         match engine.append(&self.id, all).await {
             Ok(entries) => {
-                state.backlog.clear();
-                state.alarm = None;
-                for entry in entries.into_iter().skip(waiting) {
-                    self.take(&mut state, entry.at, &entry.event);
-                }
+                self.settle(&mut state, &entries);
                 Ok(())
             }
             Err(error) => {
                 state.alarm = Some(format!("the journal cannot be written: {error}"));
                 if durability == Durability::WhenPossible {
                     let now = engine.clock.now();
+                    state.journalled = state.journalled.take().or_else(|| Some(Arc::clone(&state.record)));
                     for event in &events {
                         self.take(&mut state, now, event);
                     }
@@ -156,6 +155,11 @@ impl Slot {
                 Err(error)
             }
         }
+    }
+
+    /// Whether anything is applied and not yet durable.
+    pub async fn waits(&self) -> bool {
+        !self.state.lock().await.backlog.is_empty()
     }
 
     /// Tries again to journal what waits.
@@ -167,10 +171,22 @@ impl Slot {
         if state.backlog.is_empty() {
             return Ok(());
         }
-        engine.append(&self.id, state.backlog.clone()).await?;
+        let entries = engine.append(&self.id, state.backlog.clone()).await?;
+        self.settle(&mut state, &entries);
+        Ok(())
+    }
+
+    /// Takes in what is durable now. What had waited bears the time at which it was journalled, here as in a replay:
+    /// what a session is billed by is the same for who has seen it live and for who reads it later.
+    fn settle(&self, state: &mut State, entries: &[Entry]) {
         state.backlog.clear();
         state.alarm = None;
-        Ok(())
+        if let Some(journalled) = state.journalled.take() {
+            state.record = journalled;
+        }
+        for entry in entries {
+            self.take(state, entry.at, &entry.event);
+        }
     }
 
     fn take(&self, state: &mut State, at: Timestamp, event: &Event) {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{
-    Blocker, Cause, Identity, ImageProgress, LastActivity, Life, Limit, Measure, Money, Period, Phase, ResourceKey,
-    Scope, SessionId, Span, Timestamp,
+    Blocker, Cause, Forecast, Identity, ImageProgress, LastActivity, Life, Limit, Measure, Money, Period, Phase,
+    ResourceKey, Scope, SessionId, Span, Timestamp,
 };
 
 /// One resource of a session, for status.
@@ -100,8 +100,18 @@ pub struct SessionStatus {
     pub budget: Money,
     /// What is left of it after what teardown will still cost.
     pub budget_left: Money,
+    /// What ending it now will still cost.
+    #[serde(default)]
+    pub teardown_cost: Money,
     /// The stated worst-case overshoot.
     pub overshoot: Money,
+    /// What will have been spent at the end of this hour and day, if nothing ends it before.
+    #[serde(default)]
+    pub forecast: Forecast,
+    /// By when something in the cloud must have stopped its tasks for lifetime and budget to hold without labguard;
+    /// absent once it is being torn down.
+    #[serde(default)]
+    pub deadline: Option<Timestamp>,
     /// Every limit that is set, soonest first: what ends it next, when, and what would move it.
     pub limits: Vec<Limit>,
     /// Why it ends, once it does, with the figures.

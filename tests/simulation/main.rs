@@ -58,7 +58,16 @@ fn every_seed_ends_with_nothing_left_and_nothing_foreign_touched() {
                         break;
                     }
                     match run_seed(seed, false) {
-                        Ok(Outcome { crashes: crashed, cause, over_budget: over, stated, calls, simulated, spend }) => {
+                        Ok(Outcome {
+                            crashes: crashed,
+                            cause,
+                            over_budget: over,
+                            stated,
+                            calls,
+                            simulated,
+                            spend,
+                            journal: _,
+                        }) => {
                             crashes.fetch_add(crashed, Ordering::Relaxed);
                             all_calls.fetch_add(calls, Ordering::Relaxed);
                             all_millis.fetch_add(simulated.as_millis(), Ordering::Relaxed);

@@ -17,8 +17,8 @@ use labguard::{
         decide::invariants,
         meter::RateBook,
         model::{
-            Accounting, Extension, ImageConfig, ImageSource, ImageSpec, Ingress, Money, Phase, RateCard, Receipt,
-            Request, ResourceKey, ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
+            Accounting, Entry, Extension, ImageConfig, ImageSource, ImageSpec, Ingress, Money, Phase, RateCard,
+            Receipt, Request, ResourceKey, ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
         },
         policy::{Policy, RunMode, ShutdownPolicy},
     },
@@ -60,6 +60,8 @@ pub struct Outcome {
     pub spend: Money,
     pub simulated: Span,
     pub calls: u64,
+    /// The session's journal.
+    pub journal: Vec<Entry>,
 }
 
 /// Runs one seed in a runtime of its own, always the same way.
@@ -304,6 +306,7 @@ impl World {
             spend: Money::ZERO,
             simulated: Span::ZERO,
             calls: self.sandbox.calls().values().sum(),
+            journal: Vec::new(),
         })
     }
 
@@ -371,8 +374,10 @@ impl World {
                 record.overshoot.exact()
             ));
         }
+        let journal = self.parts.journal.entries(id).await.map_err(|error| error.to_string())?;
         drop(self.folder);
         Ok(Outcome {
+            journal,
             crashes,
             cause: receipt.cause.map_or_else(|| "none".to_owned(), |cause| cause.to_string()),
             over_budget: receipt.total.less(receipt.budget),

@@ -4,7 +4,7 @@
 //! (an empty cell), never a placeholder; BilledCost adds up to what the sessions cost; a guessed price says so
 //! (`x_PriceBasis`). Must never call what the sandbox ran a charge of AWS.
 
-mod services;
+mod vocabulary;
 
 use crate::domain::model::{
     Charge, Item, Money, OWNER_TAG, ResourceKind, SANDBOX_ACCOUNT, SESSION_TAG, Span, Timestamp,
@@ -33,8 +33,8 @@ impl<'c> Row<'c> {
         Self { charge, item, list }
     }
 
-    fn service(&self) -> services::Service {
-        self.item.map_or(services::CREDITS, services::of)
+    fn service(&self) -> vocabulary::Service {
+        self.item.map_or(vocabulary::CREDITS, vocabulary::of)
     }
 
     fn issuer(&self) -> Option<String> {
@@ -91,10 +91,10 @@ const COLUMNS: [Column; 57] = [
     ("CommitmentDiscountType", |_| None),
     ("CommitmentDiscountUnit", |_| None),
     ("ConsumedQuantity", |row| {
-        let counted = row.item.and_then(services::counted);
+        let counted = row.item.and_then(vocabulary::counted);
         counted.map(|_| row.charge.line.units.of.to_string()).or_else(|| row.quantity())
     }),
-    ("ConsumedUnit", |row| row.item.map(|item| services::counted(item).unwrap_or(services::unit(item)).to_owned())),
+    ("ConsumedUnit", |row| row.item.map(|item| vocabulary::counted(item).unwrap_or(vocabulary::unit(item)).to_owned())),
     ("ContractedCost", |row| Some(decimal(row.list))),
     ("ContractedUnitPrice", |row| row.unit_price()),
     ("EffectiveCost", |row| Some(decimal(row.charge.line.amount))),
@@ -105,11 +105,11 @@ const COLUMNS: [Column; 57] = [
     ("PricingCategory", |row| row.item.map(|item| if item.is_spot() { "Dynamic" } else { "Standard" }.to_owned())),
     ("PricingCurrency", |_| Some("USD".to_owned())),
     ("PricingQuantity", |row| row.quantity()),
-    ("PricingUnit", |row| row.item.map(|item| services::unit(item).to_owned())),
+    ("PricingUnit", |row| row.item.map(|item| vocabulary::unit(item).to_owned())),
     ("ProviderName", |row| row.issuer()),
     ("PublisherName", |row| row.issuer()),
     ("RegionId", |row| Some(row.charge.region.clone()).filter(|region| !region.is_empty())),
-    ("RegionName", |row| Some(services::region(&row.charge.region).to_owned()).filter(|region| !region.is_empty())),
+    ("RegionName", |row| Some(vocabulary::region(&row.charge.region).to_owned()).filter(|region| !region.is_empty())),
     ("ResourceId", |row| row.resource()),
     // A task has no name of its own.
     ("ResourceName", |row| {
@@ -124,8 +124,8 @@ const COLUMNS: [Column; 57] = [
     ("ServiceCategory", |row| Some(row.service().category.to_owned())),
     ("ServiceName", |row| Some(row.service().name.to_owned())),
     ("ServiceSubcategory", |row| Some(row.service().subcategory.to_owned())),
-    ("SkuId", |row| row.item.map(|item| services::sku(item).key().to_owned())),
-    ("SkuMeter", |row| row.item.map(|item| services::sku(item).describe().to_owned())),
+    ("SkuId", |row| row.item.map(|item| vocabulary::sku(item).key().to_owned())),
+    ("SkuMeter", |row| row.item.map(|item| vocabulary::sku(item).describe().to_owned())),
     ("SkuPriceDetails", |_| None),
     ("SkuPriceId", |row| row.item.map(|item| format!("{}/{}", row.charge.region, item.key()))),
     ("SubAccountId", |row| row.charge.account.clone()),

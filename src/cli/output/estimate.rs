@@ -32,8 +32,8 @@ pub fn estimate(look: Look, plan: &Estimate) -> String {
         text.push_str(&table(look, &["until", "after", "spent by then"], &rows));
     }
     text.push_str(&format!(
-        "\nat worst over the budget  {}\nif forgotten for a month  {}\n",
-        plan.overshoot, plan.forgotten_month
+        "\nat least, with its end     {}\nits end alone, at most     {}\nat worst over the budget   {}\nif forgotten for a month   {}\n",
+        plan.least, plan.teardown, plan.overshoot, plan.forgotten_month
     ));
     for warning in &plan.warnings {
         text.push_str(&format!("\n{}", look.paint(NOTICE, &format!("warning: {warning}"))));
@@ -92,6 +92,8 @@ total                                                 0.0174 USD
 until     after  spent by then
 lifetime     2h     0.0347 USD
 
+at least, with its end     0.0052 USD
+its end alone, at most     0.0008 USD
 at worst over the budget  0.0010 USD
 if forgotten for a month  12.6601 USD
 

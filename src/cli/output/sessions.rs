@@ -6,7 +6,7 @@ use super::{
     moment::{Zone, short},
 };
 use crate::{
-    domain::model::{Limit, LimitKind, Phase, Timestamp},
+    domain::model::{Limit, LimitKind, Money, Phase, Timestamp},
     reconcile::status::SessionStatus,
 };
 
@@ -123,6 +123,16 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
         "budget",
         Cell::new(format!("{}, {} left; at worst {} over", session.budget, session.budget_left, session.overshoot)),
     ));
+    // What lies ahead counts for what goes on.
+    if session.closed_at.is_none() && session.rate > Money::ZERO {
+        let by = |(at, spend): (Timestamp, Money)| format!("{spend} by {}", zone.clock(at, now));
+        let ahead = format!("{}, {}", by(session.forecast.hour), by(session.forecast.day));
+        facts.push(("forecast", Cell::new(format!("{ahead}; ending it now still costs {}", session.teardown_cost))));
+    }
+    if let Some(deadline) = session.deadline {
+        let text = format!("{}: by then its tasks must stop for budget and lifetime to hold", zone.away(deadline, now));
+        facts.push(("deadline", Cell::new(text)));
+    }
     facts.push(("opened", Cell::new(format!("{} for {}", zone.away(session.opened_at, now), session.owner))));
     if let Some(identity) = &session.identity {
         let sandbox = if identity.is_sandbox() { " (sandbox: not AWS)" } else { "" };
@@ -158,13 +168,18 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
                 let figures = zone.told(&limit.why, now).into();
                 let moved_by = Cell::new(format!("moved by {}", limit.moved_by)).styled(DIM);
                 [
-                    vec![rule(limit).into(), zone.away(limit.at, now).into(), figures],
-                    vec!["".into(), "".into(), moved_by],
+                    vec![
+                        rule(limit).into(),
+                        zone.away(limit.at, now).into(),
+                        Cell::new(limit.spend.to_string()).right(),
+                        figures,
+                    ],
+                    vec!["".into(), "".into(), "".into(), moved_by],
                 ]
             })
             .collect();
         text.push('\n');
-        text.push_str(&table(look, &["would end it", "at", "figures"], &rows));
+        text.push_str(&table(look, &["would end it", "at", "spent by then", "figures"], &rows));
     }
     if !session.resources.is_empty() {
         let rows: Vec<Vec<Cell>> = session
@@ -228,10 +243,12 @@ admission-7k2m9q  Running  http://127.0.0.9:5000  healthy  12m   0.0087 USD / 1.
             "why       idle for 12m of 20m; ends 14:08:00 UTC (in 8m)",
             "last use  3 requests by requests, 13:48:00 UTC (12m ago)",
             "spend     0.0087 USD so far, 0.0174 USD an hour now",
-            "idle timeout      14:08:00 UTC (in 8m)      idle for 12m of 20m\n",
-            "                                            moved by a request to the application, or `labguard touch`\n",
-            "maximum lifetime  15:30:00 UTC (in 1h 30m)  up for 30m of 2h\n",
-            "                                            moved by `labguard extend --lifetime`",
+            "forecast  0.0261 USD by 15:00:00 UTC, 0.1822 USD by 2026-11-23 00:00:00 UTC; ending it now still costs 0.0007 USD",
+            "deadline  15:30:00 UTC (in 1h 30m): by then its tasks must stop for budget and lifetime to hold",
+            "idle timeout      14:08:00 UTC (in 8m)         0.0110 USD  idle for 12m of 20m\n",
+            "                                                           moved by a request to the application, or `labguard touch`\n",
+            "maximum lifetime  15:30:00 UTC (in 1h 30m)     0.0347 USD  up for 30m of 2h\n",
+            "                                                           moved by `labguard extend --lifetime`",
             "cluster   lab      live",
         ] {
             assert!(text.contains(line), "{line:?} is not in:\n{text}");

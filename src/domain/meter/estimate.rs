@@ -96,6 +96,8 @@ pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
         rate,
         until,
         forgotten_month: rate.times(MONTH_HOURS),
+        least: least_cost(policy, card),
+        teardown: last,
         overshoot: overshoot(policy, card),
         warnings: warnings(policy, card, rate),
     }

@@ -127,6 +127,12 @@ pub struct Estimate {
     pub until: Vec<(String, Span, Money)>,
     /// If it were forgotten for a month (730 h).
     pub forgotten_month: Money,
+    /// What it costs at least: its least lifetime, and its end.
+    #[serde(default)]
+    pub least: Money,
+    /// What its end costs, as long as that may take.
+    #[serde(default)]
+    pub teardown: Money,
     /// The stated worst-case overshoot over the budget.
     pub overshoot: Money,
     /// What a person should know before starting.
