@@ -5,8 +5,8 @@
 //! own and decides nothing: each route is one call of [`crate::reconcile::handle::Control`].
 
 pub mod auth;
-pub mod dashboard;
 mod budgets;
+pub mod dashboard;
 mod events;
 mod extract;
 mod house;

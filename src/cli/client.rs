@@ -16,7 +16,10 @@ use crate::{
         wire::{Accepted, OpenSession, Reason, Sweep, Touch},
     },
     domain::model::{Estimate, Extension, Receipt},
-    reconcile::{handle::Orphan, status::{BudgetStatus, SessionStatus}},
+    reconcile::{
+        handle::Orphan,
+        status::{BudgetStatus, SessionStatus},
+    },
 };
 
 /// How long an answer may take; sweeps remove things meanwhile.

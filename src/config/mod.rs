@@ -115,7 +115,9 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
     }
     let named: Vec<(&str, String)> = keys::NAMED
         .iter()
-        .flat_map(|(section, _)| layers.iter().flat_map(|layer| names(layer, section)).map(|(name, _)| (*section, name)))
+        .flat_map(|(section, _)| {
+            layers.iter().flat_map(|layer| names(layer, section)).map(|(name, _)| (*section, name))
+        })
         .collect();
     let variables = layer::environment(&request.env, &named);
     sources.extend((!variables.is_empty()).then(|| "environment".to_owned()));

@@ -23,9 +23,20 @@ pub fn schema() -> Value {
         properties.insert(section.to_owned(), object(section, "", keys, &words, &tables));
     }
     let many = [
-        ("sessions", "defaults", SESSION, "The sessions, by name.", "A session; what it leaves out comes from [defaults]."),
-        ("budgets", "budget_defaults", BUDGET, "Budgets that sessions share, by name.",
-            "A shared budget; what it leaves out comes from [budget_defaults]."),
+        (
+            "sessions",
+            "defaults",
+            SESSION,
+            "The sessions, by name.",
+            "A session; what it leaves out comes from [defaults].",
+        ),
+        (
+            "budgets",
+            "budget_defaults",
+            BUDGET,
+            "Budgets that sessions share, by name.",
+            "A shared budget; what it leaves out comes from [budget_defaults].",
+        ),
     ];
     for (name, defaults, keys, all, one) in many {
         let mut section = object(defaults, "", keys, &words, &tables);

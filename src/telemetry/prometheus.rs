@@ -73,7 +73,8 @@ impl Metrics {
         let turns = add(&mut registry, &catalogue::TURNS, Counter::default());
         let build = &catalogue::BUILD_INFO;
         registry.register(build.base(), build.help, Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
-        let inner = Inner { registry, sessions, budgets, calls, call_seconds, teardowns, appends, append_seconds, turns };
+        let inner =
+            Inner { registry, sessions, budgets, calls, call_seconds, teardowns, appends, append_seconds, turns };
         Self { inner: Arc::new(inner) }
     }
 
