@@ -9,6 +9,7 @@ mod calls;
 #[cfg(test)]
 mod canned;
 mod connect;
+mod cost_explorer;
 mod credentials;
 mod ec2;
 mod ecr;
@@ -21,6 +22,7 @@ mod logs;
 mod marked;
 mod metrics;
 mod pace;
+mod signed;
 mod sts;
 mod tagged;
 
@@ -57,6 +59,7 @@ struct Inner {
     metrics: aws_sdk_cloudwatch::Client,
     tagging: aws_sdk_resourcegroupstagging::Client,
     ec2: ec2::Ec2,
+    cost_explorer: cost_explorer::CostExplorer,
     region: String,
     own_endpoint: bool,
     registry_endpoint: Option<String>,
