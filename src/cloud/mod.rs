@@ -21,6 +21,8 @@ mod logs;
 mod marked;
 mod metrics;
 mod pace;
+mod pricing;
+mod signed;
 mod sts;
 mod tagged;
 
@@ -57,6 +59,7 @@ struct Inner {
     metrics: aws_sdk_cloudwatch::Client,
     tagging: aws_sdk_resourcegroupstagging::Client,
     ec2: ec2::Ec2,
+    pricing: pricing::Pricing,
     region: String,
     own_endpoint: bool,
     registry_endpoint: Option<String>,
