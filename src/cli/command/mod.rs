@@ -11,6 +11,7 @@ pub mod history;
 pub mod image;
 pub mod plan;
 pub mod predictor;
+pub mod rates;
 pub mod receipt;
 pub mod resume;
 pub mod run;
