@@ -1,7 +1,7 @@
 //! The least-privilege policy in `deploy/iam` against what the code really calls: none missing, none too many.
 //!
 //! The calls are made here, in memory: sessions as tasks and as a service, stopped and resumed, on adopted things, from
-//! a registry's image, with lost answers and failed starts, with metrics, and a sweep. Each SDK call notes the action
+//! a registry's image, with lost answers and failed starts, with metrics, a sweep, and a look at the Price List. Each SDK call notes the action
 //! of its name and those that AWS asks for besides (`Cloud::actions`), so a new call fails this test by itself.
 
 #[path = "support/crash.rs"]
@@ -44,6 +44,7 @@ async fn called() -> BTreeSet<String> {
     note(&a_start_that_fails().await);
     note(&a_sweep().await);
     note(&an_account_of_aws().await);
+    note(&prices().await);
     called
 }
 
@@ -188,6 +189,18 @@ async fn a_sweep() -> House {
     }
     lab.stop().await;
     assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+/// The prices that AWS is asked for, by every offer that has some.
+async fn prices() -> House {
+    let house = House::new(Latency::fast()).await;
+    for (offer, field) in labguard::rates::offers() {
+        let answers = house.parts.cloud.products(offer, field, "us-east-1").await.unwrap();
+        let known = labguard::rates::of_answers(offer, "us-east-1", &answers).map_or(0, |read| read.count());
+        assert_eq!(known > 0, !answers.is_empty(), "{offer}");
+    }
+    assert_eq!(house.sandbox.calls()["pricing:GetProducts"], 8);
     house
 }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::exit_code::ExitCode;
 use crate::{
     api::{AuthError, Problem, ProblemCode},
+    daemon::rates::RefreshError,
     domain::model::{Fault, FaultClass},
+    rates::RatesError,
     reconcile::handle::CommandError,
 };
 
@@ -60,6 +62,20 @@ pub enum CliError {
     /// An image could not be read or pushed.
     #[error("{0}")]
     Image(Fault),
+    /// Prices could not be taken or read.
+    #[error(transparent)]
+    Rates(RatesError),
+    /// AWS's Price List could not be asked.
+    #[error(transparent)]
+    Refresh(RefreshError),
+    /// No price is known of a region.
+    #[error("no price is known in {region}; there are prices for {known}")]
+    NoPrices {
+        /// Which.
+        region: String,
+        /// Regions that there are prices of.
+        known: String,
+    },
     /// Something on this machine failed.
     #[error("cannot {what}")]
     Local {
@@ -128,6 +144,10 @@ impl CliError {
                 FaultClass::Rejected => ExitCode::Refused,
                 _ => ExitCode::AwsRefused,
             },
+            CliError::Rates(error) | CliError::Refresh(RefreshError::Rates(error)) => of_rates(error),
+            CliError::Refresh(RefreshError::Cloud(_)) => ExitCode::AwsRefused,
+            CliError::Refresh(RefreshError::Sandbox) => ExitCode::Refused,
+            CliError::NoPrices { .. } => ExitCode::NotFound,
             CliError::Configuration(_) => ExitCode::Configuration,
             CliError::Local { .. } | CliError::File { .. } | CliError::Predictor(_) => ExitCode::Internal,
             CliError::Start { code, .. } => *code,
@@ -149,6 +169,19 @@ impl CliError {
             cause = error.source();
         }
         text
+    }
+}
+
+const fn of_rates(error: &RatesError) -> ExitCode {
+    match error {
+        RatesError::Unreadable { .. }
+        | RatesError::Cut { .. }
+        | RatesError::Damaged { .. }
+        | RatesError::Foreign { .. }
+        | RatesError::Currency { .. }
+        | RatesError::Nothing { .. } => ExitCode::Refused,
+        RatesError::Unreachable { .. } => ExitCode::AwsRefused,
+        RatesError::Kept { .. } | RatesError::Unwritable { .. } => ExitCode::Internal,
     }
 }
 

@@ -62,6 +62,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode, CliEr
         Command::Cost(args) => args.run(context).await,
         Command::Journal(args) => args.run(context).await,
         Command::Image(args) => args.run(context).await,
+        Command::Rates(args) => args.run(context).await,
         Command::Sweep(args) => args.run(context).await,
         Command::Sandbox(args) => args.run(context).await,
         Command::Config(args) => args.run(context),

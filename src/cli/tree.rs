@@ -108,6 +108,8 @@ pub enum Command {
     Journal(command::journal::Journal),
     /// Look at an image, or push one, by hand.
     Image(command::image::ImageArgs),
+    /// Prices: what each item costs, since when and who says so; take AWS's own.
+    Rates(command::rates::RatesArgs),
     /// Find what bears labguard's tag and belongs to no session; remove it with --yes.
     Sweep(command::sweep::Sweep),
     /// Serve the sandbox alone, for the AWS CLI and boto3.
@@ -207,6 +209,7 @@ mod tests {
                 "cost",
                 "journal",
                 "image",
+                "rates",
                 "sweep",
                 "sandbox",
                 "config",

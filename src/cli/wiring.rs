@@ -1,6 +1,9 @@
 //! Where the command line meets the daemon, the configuration and the sandbox: one small function each.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::sync::watch;
@@ -12,7 +15,7 @@ use crate::{
     config::{self, Settings},
     daemon::{self, Daemon, StartError, StartOptions},
     domain::{
-        model::{ImageConfig, ImageProgress, ImageSource, Money, Span},
+        model::{ImageConfig, ImageProgress, ImageSource, Money, Span, Timestamp},
         policy::Policy,
     },
     image::Report,
@@ -59,9 +62,10 @@ pub(super) struct Script {
 /// Starts the daemon by the configuration of the context, and reloads it when that changes.
 pub(super) async fn start(context: &Context) -> Result<Hosted, CliError> {
     let request = context.request();
-    let settings = context.settings()?;
+    let mut settings = context.settings()?;
     begin_log(context, &settings, &settings.daemon.log_level)?;
-    for warning in settings.warnings() {
+    take_in(&mut settings)?;
+    for warning in settings.warnings().into_iter().chain(settings.age_warning(Clock::System.now())) {
         tracing::warn!("{warning}");
     }
     let policies = settings.sessions.keys().cloned().collect();
@@ -163,6 +167,7 @@ fn refused(error: StartError) -> CliError {
         StartError::Exposed { .. } | StartError::Schedule(_) => ExitCode::Configuration,
         StartError::Journal { .. }
         | StartError::Recovery(_)
+        | StartError::Rates(_)
         | StartError::Listen { .. }
         | StartError::Token { .. }
         | StartError::Sandbox(_) => ExitCode::Internal,
@@ -184,6 +189,39 @@ pub(super) async fn by_hand(
     begin_log(context, &settings, "warn")?;
     let (report, ear) = Report::new(Clock::System);
     Ok((daemon::ByHand::new(&settings).await, report, ear))
+}
+
+/// Takes what was imported into the settings' prices.
+pub(super) fn take_in(settings: &mut Settings) -> Result<(), CliError> {
+    daemon::rates::take_in(settings).map_err(CliError::Rates)
+}
+
+/// A region's prices by the settings, and how old they are; none where nothing is known of it.
+pub(super) fn rates_of(settings: &Settings, region: &str, now: Timestamp) -> Option<daemon::rates::Shown> {
+    daemon::rates::shown(settings, region, now)
+}
+
+/// Prices of a file, kept from now on.
+pub(super) async fn import_file(
+    settings: &Settings,
+    path: &Path,
+    region: Option<&str>,
+) -> Result<daemon::rates::Taken, CliError> {
+    daemon::rates::import_file(settings, path, region).await.map_err(CliError::Rates)
+}
+
+/// Prices of the files at these addresses, kept from now on.
+pub(super) async fn import_urls(
+    settings: &Settings,
+    urls: &[String],
+    region: Option<&str>,
+) -> Result<daemon::rates::Taken, CliError> {
+    daemon::rates::import_urls(settings, urls, region).await.map_err(CliError::Rates)
+}
+
+/// Prices of AWS's Price List, kept from now on.
+pub(super) async fn refresh_rates(settings: &Settings, region: &str) -> Result<daemon::rates::Taken, CliError> {
+    daemon::rates::refresh(settings, region).await.map_err(CliError::Refresh)
 }
 
 /// Serves the sandbox until `stop`.

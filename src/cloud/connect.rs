@@ -23,6 +23,7 @@ use super::{
     credentials::{Keyring, Provider},
     ec2::Ec2,
     pace::Pace,
+    pricing::Pricing,
 };
 use crate::{
     clock::Clock,
@@ -40,7 +41,7 @@ pub struct CloudConfig {
     pub region: String,
     /// One endpoint for every service; absent: AWS itself (or `AWS_ENDPOINT_URL`).
     pub endpoint_url: Option<String>,
-    /// Endpoints of single services, by `sts, ecs, ecr, ec2, iam, logs, cloudwatch, tagging`.
+    /// Endpoints of single services, by `sts, ecs, ecr, ec2, iam, logs, cloudwatch, tagging, pricing`.
     pub service_endpoints: BTreeMap<String, String>,
     /// Overrides `GetAuthorizationToken`'s proxyEndpoint: where images are pushed to.
     pub registry_endpoint: Option<String>,
@@ -164,7 +165,12 @@ impl Cloud {
             metrics: client!(aws_sdk_cloudwatch, "cloudwatch"),
             tagging: client!(aws_sdk_resourcegroupstagging, "tagging"),
             ec2: Ec2::new(&sdk, config.service_endpoints.get("ec2").map(String::as_str), note.clone()),
-            cost_explorer: CostExplorer::new(&sdk, config.service_endpoints.get("ce").map(String::as_str), note),
+            cost_explorer: CostExplorer::new(
+                &sdk,
+                config.service_endpoints.get("ce").map(String::as_str),
+                note.clone(),
+            ),
+            pricing: Pricing::new(&sdk, config.service_endpoints.get("pricing").map(String::as_str), note),
             region: config.region,
             own_endpoint: sdk.endpoint_url().is_some(),
             registry_endpoint: config.registry_endpoint,

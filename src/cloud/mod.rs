@@ -22,6 +22,7 @@ mod logs;
 mod marked;
 mod metrics;
 mod pace;
+mod pricing;
 mod signed;
 mod sts;
 mod tagged;
@@ -60,6 +61,7 @@ struct Inner {
     tagging: aws_sdk_resourcegroupstagging::Client,
     ec2: ec2::Ec2,
     cost_explorer: cost_explorer::CostExplorer,
+    pricing: pricing::Pricing,
     region: String,
     own_endpoint: bool,
     registry_endpoint: Option<String>,

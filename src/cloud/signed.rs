@@ -106,13 +106,13 @@ impl Service {
     pub(super) fn endpoint(&self, sdk: &SdkConfig, given: Option<&str>, aws: String) -> String {
         given
             .map(ToOwned::to_owned)
-            .or_else(|| self.from_profile(sdk))
+            .or_else(|| self.configured(sdk))
             .or_else(|| sdk.endpoint_url().map(ToOwned::to_owned))
             .unwrap_or(aws)
     }
 
     /// `AWS_ENDPOINT_URL_EC2`, or `endpoint_url` of the profile's `ec2` section.
-    fn from_profile(&self, sdk: &SdkConfig) -> Option<String> {
+    fn configured(&self, sdk: &SdkConfig) -> Option<String> {
         if sdk.get_origin("endpoint_url").is_client_config() {
             return None;
         }

@@ -5,6 +5,7 @@
 //! cleanly: sessions are kept or torn down as their policy says, then the journal is closed.
 
 mod by_hand;
+pub mod rates;
 mod reload;
 pub mod systemd;
 
@@ -26,6 +27,7 @@ use crate::{
     },
     journal::{Journal, JournalError},
     probe::tcp::TcpTransport,
+    rates::RatesError,
     reconcile::{Boundaries, Engine, budgets, driver, handle::Handle, publish, recovery},
     sandbox::{
         Sandbox, SandboxConfig,
@@ -61,6 +63,9 @@ pub enum StartError {
         #[source]
         source: JournalError,
     },
+    /// The imported prices cannot be used.
+    #[error("failed to read the imported prices")]
+    Rates(#[source] RatesError),
     /// What the journal holds cannot be taken over.
     #[error("failed to take over the journal's sessions")]
     Recovery(#[source] recovery::RecoveryError),
@@ -135,7 +140,8 @@ pub struct DrainReport {
 ///
 /// # Errors
 /// [`StartError`]; nothing is left running then.
-pub async fn start(settings: Settings, options: StartOptions) -> Result<Daemon, StartError> {
+pub async fn start(mut settings: Settings, options: StartOptions) -> Result<Daemon, StartError> {
+    rates::take_in(&mut settings).map_err(StartError::Rates)?;
     let clock = Clock::System;
     let stop = CancellationToken::new();
     // Whatever was started before something fails is ended with it.
@@ -170,6 +176,7 @@ pub async fn start(settings: Settings, options: StartOptions) -> Result<Daemon, 
         checkpoint: None,
     };
     let (engine, ear) = Engine::new(boundaries, settings.sessions.clone());
+    engine.warn_of_age(settings.daemon.rates_max_age);
     recovery::recover(&engine).await.map_err(StartError::Recovery)?;
     let summed = engine.replace_budgets(settings.budgets.clone()).await;
     summed.map_err(|source| StartError::Journal { path: path.clone(), source })?;

@@ -1,12 +1,13 @@
 //! Reloading: on SIGHUP and when a file changes. A bad file changes nothing and says so.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{hours, systemd};
+use super::{hours, rates, systemd};
 use crate::{
+    clock::Clock,
     config::{self, Settings, watch::Reloader},
     reconcile::Engine,
     schedule::Schedule,
@@ -28,7 +29,7 @@ impl Reload {
     pub async fn run(mut self, stop: CancellationToken) {
         let (mut reloader, mut signals) = Reloader::new();
         if self.settings.daemon.watch_files
-            && let Err(error) = reloader.watch(&self.request.watched())
+            && let Err(error) = reloader.watch(&self.watched())
         {
             tracing::warn!(error = %error.source, "{error}");
         }
@@ -42,10 +43,20 @@ impl Reload {
         }
     }
 
+    /// The configuration's files, and what was imported.
+    fn watched(&self) -> Vec<PathBuf> {
+        let mut watched = self.request.watched();
+        watched.push(rates::file(&self.settings));
+        watched
+    }
+
     async fn load(&mut self) {
         systemd::reloading();
         match config::load(&self.request) {
-            Ok(settings) => self.apply(settings).await,
+            Ok(mut settings) => match rates::take_in(&mut settings) {
+                Ok(()) => self.apply(settings).await,
+                Err(error) => tracing::error!("nothing was reloaded, what was in force stays: {error}"),
+            },
             Err(mistakes) => {
                 tracing::error!("the configuration was not reloaded, the old one stays in force:\n{mistakes}");
             }
@@ -66,9 +77,10 @@ impl Reload {
             );
             return;
         }
+        self.prices(&settings);
         self.budgets(&settings).await;
         if settings.sessions == self.settings.sessions {
-            self.settings.budgets = settings.budgets;
+            (self.settings.budgets, self.settings.rates) = (settings.budgets, settings.rates);
             tracing::debug!("the configuration was reloaded; no session's policy changed");
             return;
         }
@@ -81,6 +93,18 @@ impl Reload {
         let changed = self.engine.replace_policies(settings.sessions.clone()).await;
         tracing::info!(live_sessions_changed = changed, "the configuration was reloaded");
         self.settings = settings;
+    }
+
+    /// Live sessions are billed by other prices from now on; what was billed before stays as it was.
+    fn prices(&self, settings: &Settings) {
+        let card = settings.rates.card(&self.region);
+        let of = card.describe();
+        if self.engine.replace_card(card) {
+            tracing::info!(prices = %of, "other prices are in force from now on");
+            if let Some(warning) = settings.age_warning(Clock::System.now()) {
+                tracing::warn!("{warning}");
+            }
+        }
     }
 
     /// Shared budgets hold at once, for live sessions too.

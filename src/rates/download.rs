@@ -1,10 +1,13 @@
-//! A price file from an address, into a file without a name of its own that goes when it has been read.
+//! A price file from an address, into a file without a name: nothing is left of it, however its reading ends.
 //!
 //! Guarantees: streamed, so that memory stays flat; whole, or an error. Must never follow a redirection: it says where to.
 
-use std::{io::Write as _, path::Path, time::Duration};
-
-use tempfile::NamedTempFile;
+use std::{
+    fs::File,
+    io::{Seek as _, Write as _},
+    path::Path,
+    time::Duration,
+};
 
 use super::error::RatesError;
 
@@ -24,7 +27,7 @@ pub fn index_url(offer: &str, region: &str) -> String {
 ///
 /// # Errors
 /// When it cannot be fetched whole, or not be written.
-pub async fn download(url: &str, folder: &Path) -> Result<NamedTempFile, RatesError> {
+pub async fn download(url: &str, folder: &Path) -> Result<File, RatesError> {
     let failed = |why: String| RatesError::Unreachable { url: url.to_owned(), why };
     let unwritable = |source| RatesError::Unwritable { path: folder.to_path_buf(), source };
     // reqwest is built without a provider of its own; a second installation is refused and fine.
@@ -44,7 +47,7 @@ pub async fn download(url: &str, folder: &Path) -> Result<NamedTempFile, RatesEr
         return Err(failed(format!("it answers {status}{to}")));
     }
     std::fs::create_dir_all(folder).map_err(unwritable)?;
-    let mut file = NamedTempFile::new_in(folder).map_err(unwritable)?;
+    let mut file = tempfile::tempfile_in(folder).map_err(unwritable)?;
     let mut length = 0;
     while let Some(chunk) = answer.chunk().await.map_err(|error| failed(chain(&error)))? {
         length += chunk.len() as u64;
@@ -53,7 +56,7 @@ pub async fn download(url: &str, folder: &Path) -> Result<NamedTempFile, RatesEr
         }
         file.write_all(&chunk).map_err(unwritable)?;
     }
-    file.flush().map_err(unwritable)?;
+    file.rewind().map_err(unwritable)?;
     Ok(file)
 }
 

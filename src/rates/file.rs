@@ -20,8 +20,17 @@ const CHUNK: usize = 256 * 1024;
 /// # Errors
 /// When it cannot be read, is cut, damaged or something else, is in another currency, or has no price of ours.
 pub fn read(path: &Path, name: &str, region: Option<&str>) -> Result<Imported, RatesError> {
+    let file = open(path).map_err(|source| RatesError::Unreadable { path: path.to_path_buf(), source })?;
+    read_open(file, name, region)
+}
+
+/// The same of an open file, from its present place.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_open(mut file: File, name: &str, region: Option<&str>) -> Result<Imported, RatesError> {
+    let path = Path::new(name);
     let unreadable = |source| RatesError::Unreadable { path: path.to_path_buf(), source };
-    let mut file = open(path).map_err(unreadable)?;
     let mut reading = Reading::of(name);
     if pass(&mut reading, &mut file, name).map_err(|error| error.at(path))? {
         file.rewind().map_err(unreadable)?;

@@ -19,14 +19,14 @@ mod terms;
 pub use answer::of_answers;
 pub use download::{download, index_url};
 pub use error::RatesError;
-pub use file::read;
+pub use file::{read, read_open};
 pub use kept::{Change, keep, kept, path_in};
-pub use naming::{offers, usage_type};
+pub use naming::offers;
 
 use crate::domain::{meter::Corrections, model::Item};
 
 /// What was read of AWS's prices.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Which offers: `AmazonECS 20260929154530`.
     pub sources: Vec<String>,

@@ -34,14 +34,6 @@ const KNOWN: [(&str, &str); 27] = [
     ("sa-east-1", "SAE1"),
 ];
 
-/// The prefix that labguard itself would write.
-pub(super) fn of(region: &str) -> &str {
-    match region {
-        "eu-west-1" => "EU",
-        _ => KNOWN.iter().find(|(known, _)| *known == region).map_or(region, |(_, prefix)| prefix),
-    }
-}
-
 /// Whether usage types of a region may begin so. Most have the region's short name, AWS's oldest in us-east-1 none at
 /// all, and KMS's the region's own name.
 pub(super) fn fits(region: &str, prefix: &str) -> bool {

@@ -316,6 +316,7 @@ impl Control for Arc<Engine> {
         let policy = self.policy(policy).ok_or_else(|| self.unknown_policy(policy))?;
         let mut estimate = meter::estimate(&policy, &self.card());
         estimate.warnings.extend(self.budget_warnings(&policy, &estimate));
+        estimate.warnings.extend(self.age_warning(&policy));
         Ok(estimate)
     }
 

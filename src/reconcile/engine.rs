@@ -33,6 +33,7 @@ use crate::{
     cloud::Cloud,
     domain::{
         decide::{self, Rules},
+        meter,
         model::{Entry, Event, Observation, Phase, Plan, RateCard, Record, SessionId, Span, Timestamp},
         policy::Policy,
     },
@@ -76,6 +77,8 @@ pub struct Engine {
     pub(super) clock: Clock,
     pub(super) transport: Arc<dyn Transport>,
     card: RwLock<Arc<RateCard>>,
+    /// The age of a price above which a plan warns of it.
+    rates_max_age: RwLock<Option<Span>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) max_sessions: usize,
     pub(super) workspace: PathBuf,
@@ -113,6 +116,7 @@ impl Engine {
             clock: boundaries.clock,
             transport: boundaries.transport,
             card: RwLock::new(Arc::new(boundaries.card)),
+            rates_max_age: RwLock::new(None),
             metrics: boundaries.metrics,
             max_sessions: boundaries.max_sessions,
             workspace: boundaries.workspace,
@@ -146,6 +150,17 @@ impl Engine {
     #[must_use]
     pub fn card(&self) -> Arc<RateCard> {
         Arc::clone(&self.card.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on plans warn of prices that are older; at first of none.
+    pub fn warn_of_age(&self, most: Option<Span>) {
+        *self.rates_max_age.write().unwrap_or_else(PoisonError::into_inner) = most;
+    }
+
+    /// What a plan says of the age of the prices that its session needs.
+    pub(super) fn age_warning(&self, policy: &Policy) -> Option<String> {
+        let most = *self.rates_max_age.read().unwrap_or_else(PoisonError::into_inner);
+        meter::age_warning(&self.card(), &meter::needs(policy), most, self.clock.now())
     }
 
     /// Takes new prices: from now on every session is billed by them. Whether they differ from those in force.

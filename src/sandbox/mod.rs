@@ -32,6 +32,7 @@ pub mod ids;
 pub mod latency;
 pub mod logs;
 pub mod params;
+pub mod pricing;
 pub mod registry;
 pub mod runtime;
 mod server;

@@ -13,6 +13,7 @@ pub mod image;
 pub mod journal;
 pub mod plan;
 pub mod predictor;
+pub mod rates;
 pub mod receipt;
 pub mod resume;
 pub mod run;

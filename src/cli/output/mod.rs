@@ -14,6 +14,7 @@ pub mod json;
 pub mod layers;
 pub mod moment;
 pub mod narrator;
+pub mod rates;
 pub mod receipt;
 pub mod sessions;
 
