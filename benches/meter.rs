@@ -55,7 +55,7 @@ fn record(number: usize, policy: &Policy, opened: Timestamp) -> Record {
         overshoot: meter::overshoot(policy, &card),
     };
     let mut record = Record::open(SessionId::new("lab", number as u64), opened, &event).unwrap();
-    record.apply(opened, &Event::Priced { card: Arc::new(card.only(&meter::needs(policy))) });
+    record.apply(opened, &Event::Priced { card: Arc::new(card.only(&meter::needs(policy))), overshoot: Money::ZERO });
     for (task, began) in [(1, 10), (2, 200)] {
         let key = ResourceKey::task(task);
         let began = opened + Span::from_secs(began);

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use labguard::{
     domain::{
-        model::{Cause, ImageSource, Phase, Request, ResourceKind, Severity, Span, Spec},
+        model::{Cause, ImageSource, Phase, Request, ResourceKind, SessionId, Severity, Span, Spec},
         policy::RunMode,
     },
     reconcile::handle::Control,
@@ -43,6 +43,7 @@ async fn called() -> BTreeSet<String> {
     note(&a_scanned_image().await);
     note(&a_start_that_fails().await);
     note(&a_sweep().await);
+    note(&an_account_of_aws().await);
     note(&prices().await);
     called
 }
@@ -167,6 +168,13 @@ async fn a_start_that_fails() -> House {
 }
 
 /// A session that this journal does not know, taken away by its tags.
+async fn an_account_of_aws() -> House {
+    let house = House::new(Latency::fast()).await;
+    let session = SessionId::new("lab", 1);
+    house.parts.cloud.account_of(&session, "2026-11-01", "2026-11-02").await.unwrap();
+    house
+}
+
 async fn a_sweep() -> House {
     let house = House::new(Latency::fast()).await;
     let lost = house.open(house.policy()).await;

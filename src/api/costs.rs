@@ -2,21 +2,21 @@
 
 use axum::{
     Json,
-    extract::State,
+    extract::{Path, State},
     http::header,
     response::{IntoResponse as _, Response},
 };
 
 use super::{
     export,
-    extract::Asked,
+    extract::{Asked, Body},
     focus,
     problem::{Problem, ProblemCode},
     schema,
     server::Shared,
-    wire::{ChargesQuery, CostQuery, ExportFormat},
+    wire::{ChargesQuery, CostQuery, ExportFormat, Reconcile},
 };
-use crate::domain::model::CostReport;
+use crate::domain::model::{CostReport, Receipt};
 
 /// What sessions cost, by session, owner, group or item, and over time.
 #[utoipa::path(get, path = "/v1/cost", tag = "accounts", params(CostQuery),
@@ -51,4 +51,19 @@ pub(super) async fn charges(
         Problem::new(ProblemCode::Refused, format!("the charges cannot be written as CSV: {error}"))
     })?;
     Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response())
+}
+
+/// Asks AWS's Cost Explorer what a closed session cost; the answer is kept, and shown beside labguard's own count.
+#[utoipa::path(post, path = "/v1/sessions/{session}/reconcile", tag = "accounts", request_body = Option<Reconcile>,
+    params(("session" = String, Path, description = "Id, or the name: then the newest of that name")),
+    responses((status = 200, description = "The receipt, with AWS's account", body = schema::Receipt),
+        (status = 404, description = "No such session", body = Problem),
+        (status = 409, description = "Not agreed to, not closed, or AWS has no data yet", body = Problem),
+        (status = 502, description = "AWS refused", body = Problem)))]
+pub(super) async fn reconcile(
+    State(shared): State<Shared>,
+    Path(session): Path<String>,
+    Body(body): Body<Reconcile>,
+) -> Result<Json<Receipt>, Problem> {
+    Ok(Json(shared.handle.reconcile(session, body.yes).await?))
 }

@@ -374,6 +374,13 @@ impl Control for Fake {
         })
     }
 
+    fn reconcile(&self, session: String, agreed: bool) -> BoxFuture<'_, Result<Receipt, CommandError>> {
+        Box::pin(async move {
+            self.known(&session)?;
+            self.note(format!("reconcile {session} {agreed}"), receipt())
+        })
+    }
+
     fn plan(&self, policy: &str) -> Result<Estimate, CommandError> {
         self.note(format!("plan {policy}"), estimate())
     }

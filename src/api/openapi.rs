@@ -24,11 +24,11 @@ use super::{budgets, costs, events, house, ledger, problem, schema, sessions, wi
         sessions::touch, sessions::extend, events::follow,
         ledger::receipt, ledger::journal, ledger::history, ledger::plan, ledger::orphans, ledger::sweep,
         budgets::list,
-        costs::cost, costs::charges,
+        costs::cost, costs::charges, costs::reconcile,
     ),
     components(schemas(
         problem::Problem, problem::ProblemCode, wire::OpenSession, wire::Accepted, wire::Reason, wire::Touch,
-        wire::Sweep, wire::Ready, schema::SessionStatus, schema::Forecast, schema::Identity, schema::HealthStatus, schema::ImageProgress, schema::LayerProgress,
+        wire::Sweep, wire::Reconcile, wire::Ready, schema::SessionStatus, schema::Forecast, schema::Identity, schema::HealthStatus, schema::ImageProgress, schema::LayerProgress,
         schema::LastActivity, schema::Limit, schema::ResourceStatus, schema::Blocker, schema::Receipt,
         schema::ReceiptResource, schema::CostLine, schema::Estimate, schema::Entry, schema::Orphan,
         schema::Extension, schema::BudgetStatus, schema::ThresholdStatus, schema::CostReport, schema::Share, schema::Slice, schema::Charge,

@@ -100,6 +100,7 @@ async fn every_command_reaches_the_engine_as_it_was_asked() {
             "cost by owner hour Europe/Berlin",
         ),
         (Method::GET, "/v1/cost".to_owned(), None, 200, "cost by session day UTC"),
+        (Method::POST, format!("{session}/reconcile"), Some(json!({"yes": true})), 200, "reconcile admission true"),
         (
             Method::GET,
             "/v1/cost/charges?session=admission&since=2026-11-01T00:00:00Z&format=focus".to_owned(),
@@ -267,7 +268,7 @@ async fn every_path_of_the_document_is_served() {
     let (_, router) = served();
     let document = serde_json::to_value(openapi::specification()).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 19);
+    assert_eq!(paths.len(), 20);
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();

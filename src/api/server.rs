@@ -68,6 +68,7 @@ pub fn router(handle: Handle, metrics_text: MetricsText, auth: Auth) -> Router {
     let slow = Router::new()
         .route("/orphans", get(ledger::orphans))
         .route("/sweep", post(ledger::sweep))
+        .route("/sessions/{session}/reconcile", post(costs::reconcile))
         .layer(from_fn(|request, next| within(SWEEP_WITHIN, request, next)));
     let versioned = guarded
         .merge(slow)

@@ -43,6 +43,15 @@ pub struct Touch {
     pub by: Option<String>,
 }
 
+/// Body of `POST /v1/sessions/{id}/reconcile`. May be left out: then the price is told and nothing is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reconcile {
+    /// That AWS takes money for the answer is agreed to.
+    #[serde(default)]
+    pub yes: bool,
+}
+
 /// Body of `POST /v1/sweep`. May be left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -13,7 +13,7 @@ use super::error::CliError;
 use crate::{
     api::{
         AuthError, Problem, read_token,
-        wire::{Accepted, ChargesQuery, CostQuery, OpenSession, Reason, Sweep, Touch},
+        wire::{Accepted, ChargesQuery, CostQuery, OpenSession, Reason, Reconcile, Sweep, Touch},
     },
     domain::model::{CostReport, Entry, Estimate, Extension, Receipt},
     reconcile::{
@@ -208,6 +208,15 @@ impl Client {
     /// See [`Client::sessions`].
     pub async fn cost(&self, query: &CostQuery) -> Result<CostReport, CliError> {
         self.get(&format!("/cost?{}", written(query)?)).await
+    }
+
+    /// AWS's own account of a closed session; refused with its price unless that is agreed to.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn reconcile(&self, name: &str, yes: bool) -> Result<Receipt, CliError> {
+        let path = format!("/sessions/{}/reconcile", segment(name));
+        self.value(self.request(Method::POST, &path).json(&Reconcile { yes })).await
     }
 
     /// Lines of cost, as they are to be written.

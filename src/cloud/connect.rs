@@ -19,6 +19,7 @@ use aws_smithy_types::retry::RetryConfig;
 use super::{
     Cloud, Inner,
     calls::{Actions, CallReport, Note},
+    cost_explorer::CostExplorer,
     credentials::{Keyring, Provider},
     ec2::Ec2,
     pace::Pace,
@@ -164,6 +165,11 @@ impl Cloud {
             metrics: client!(aws_sdk_cloudwatch, "cloudwatch"),
             tagging: client!(aws_sdk_resourcegroupstagging, "tagging"),
             ec2: Ec2::new(&sdk, config.service_endpoints.get("ec2").map(String::as_str), note.clone()),
+            cost_explorer: CostExplorer::new(
+                &sdk,
+                config.service_endpoints.get("ce").map(String::as_str),
+                note.clone(),
+            ),
             pricing: Pricing::new(&sdk, config.service_endpoints.get("pricing").map(String::as_str), note),
             region: config.region,
             own_endpoint: sdk.endpoint_url().is_some(),

@@ -9,6 +9,7 @@ mod calls;
 #[cfg(test)]
 mod canned;
 mod connect;
+mod cost_explorer;
 mod credentials;
 mod ec2;
 mod ecr;
@@ -59,6 +60,7 @@ struct Inner {
     metrics: aws_sdk_cloudwatch::Client,
     tagging: aws_sdk_resourcegroupstagging::Client,
     ec2: ec2::Ec2,
+    cost_explorer: cost_explorer::CostExplorer,
     pricing: pricing::Pricing,
     region: String,
     own_endpoint: bool,

@@ -14,7 +14,7 @@ use crate::{
     journal::JournalError,
 };
 
-fn unreadable(error: JournalError) -> CommandError {
+pub(super) fn unreadable(error: JournalError) -> CommandError {
     CommandError::Journal(error.to_string())
 }
 

@@ -9,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::watch;
 
 use super::{
-    accounts,
+    accounts, billed,
     engine::Engine,
     handle::{CommandError, Control, Orphan},
     reaper,
@@ -121,8 +121,7 @@ impl Engine {
             .records(Which::Closed { limit })
             .await
             .map_err(|error| CommandError::Journal(error.to_string()))?;
-        let mut receipts: Vec<Receipt> =
-            records.into_iter().filter_map(|record| serde_json::from_value(record.receipt?).ok()).collect();
+        let mut receipts: Vec<Receipt> = records.into_iter().filter_map(closing).collect();
         receipts.sort_by_key(|receipt| std::cmp::Reverse(receipt.ended_at));
         Ok(receipts)
     }
@@ -131,9 +130,10 @@ impl Engine {
         if let Ok(id) = session.parse::<SessionId>()
             && let Ok(Some(record)) = self.journal.record(&id).await
         {
-            return match record.receipt.and_then(|receipt| serde_json::from_value(receipt).ok()) {
+            let phase = record.phase;
+            return match closing(record) {
                 Some(receipt) => Ok(receipt),
-                None => Err(no_receipt(&id, record.phase)),
+                None => Err(no_receipt(&id, phase)),
             };
         }
         let receipts = self.closed_receipts(10_000).await?;
@@ -145,6 +145,12 @@ impl Engine {
         let phase = slot.status.borrow().phase;
         Err(no_receipt(&slot.id, phase))
     }
+}
+
+/// The receipt, with what AWS said of it since.
+fn closing(record: Record) -> Option<Receipt> {
+    let receipt: Receipt = serde_json::from_value(record.receipt?).ok()?;
+    Some(Receipt { billed: record.billed, ..receipt })
 }
 
 fn no_receipt(id: &SessionId, phase: Phase) -> CommandError {
@@ -300,6 +306,10 @@ impl Control for Arc<Engine> {
 
     fn charges(&self, query: ChargeQuery) -> BoxFuture<'_, Result<Vec<Charge>, CommandError>> {
         accounts::charges(self, query).boxed()
+    }
+
+    fn reconcile(&self, session: String, agreed: bool) -> BoxFuture<'_, Result<Receipt, CommandError>> {
+        billed::reconcile(self, session, agreed).boxed()
     }
 
     fn plan(&self, policy: &str) -> Result<Estimate, CommandError> {

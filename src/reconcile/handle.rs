@@ -92,6 +92,9 @@ pub trait Control: Send + Sync {
     fn cost(&self, query: CostQuery) -> BoxFuture<'_, Result<CostReport, CommandError>>;
     /// Their lines of cost, cut at the end of each month; those of one session, or of all in the order they were opened.
     fn charges(&self, query: ChargeQuery) -> BoxFuture<'_, Result<Vec<Charge>, CommandError>>;
+    /// Asks AWS itself what a closed session cost, and keeps the answer. AWS takes money for that: refused, with the price,
+    /// unless it is `agreed` to.
+    fn reconcile(&self, session: String, agreed: bool) -> BoxFuture<'_, Result<Receipt, CommandError>>;
     /// What a session of a policy would make and cost.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! - unknown is not absent: a failed read proves nothing.
 
 mod accounts;
+mod billed;
 pub mod budgets;
 pub mod control;
 pub mod driver;

@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response};
 use serde_json::Value;
 
 use super::{
-    cbor, cloudwatch, credentials, ec2, ecr, ecs, iam, logs,
+    cbor, cloudwatch, cost_explorer, credentials, ec2, ecr, ecs, iam, logs,
     params::Params,
     pricing,
     state::World,
@@ -31,7 +31,7 @@ const LARGEST_INFLATED: u64 = 64 << 20;
 pub struct Call {
     /// How it is written.
     pub protocol: Protocol,
-    /// `ecs`, `ecr`, `ec2`, `iam`, `sts`, `logs`, `cloudwatch`, `tagging`, `pricing`.
+    /// `ecs`, `ecr`, `ec2`, `iam`, `sts`, `logs`, `cloudwatch`, `tagging`, `ce`, `pricing`.
     pub service: &'static str,
     /// Operation.
     pub op: String,
@@ -67,6 +67,7 @@ impl Call {
                 "logs" => logs::call(world, op, value),
                 "cloudwatch" => cloudwatch::call(world, op, value),
                 "tagging" => tagging::call(world, op, value),
+                "ce" => cost_explorer::call(world, op, &value),
                 "pricing" => pricing::call(op, &value),
                 _ => Err(ApiError::unknown_operation(op)),
             }
@@ -106,6 +107,7 @@ fn find(request: &Request<Bytes>) -> Result<Call, (Protocol, ApiError)> {
             "Logs_20140328" => ("logs", Protocol::Json11),
             "GraniteServiceVersion20100801" => ("cloudwatch", Protocol::Json10),
             "ResourceGroupsTaggingAPI_20170126" => ("tagging", Protocol::Json11),
+            "AWSInsightsIndexService" => ("ce", Protocol::Json11),
             "AWSPriceListService" => ("pricing", Protocol::Json11),
             _ => return Err((Protocol::Json11, not_served(target))),
         };

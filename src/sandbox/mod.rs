@@ -20,6 +20,7 @@
 pub mod cbor;
 pub mod cloudwatch;
 pub mod connector;
+pub mod cost_explorer;
 pub mod credentials;
 pub mod dispatch;
 pub mod ec2;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::model::{SANDBOX_ACCOUNT, Span, Timestamp};
 
-use super::{cloudwatch, ec2, ecr, ecs, iam, ids::Ids, latency::Latency, logs, runtime, tagging};
+use super::{cloudwatch, cost_explorer, ec2, ecr, ecs, iam, ids::Ids, latency::Latency, logs, runtime, tagging};
 
 /// What a fault asks of the service that handles the call; everything else about faults is the dispatcher's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct World {
     pub cloudwatch: cloudwatch::CloudWatch,
     /// The index behind the tagging API.
     pub tagging: tagging::Tagging,
+    /// What Cost Explorer will know.
+    pub bill: cost_explorer::Bill,
 }
 
 impl World {
@@ -78,6 +80,7 @@ impl World {
             logs: logs::Logs::new(region, &account),
             cloudwatch: cloudwatch::CloudWatch::new(region, &account),
             tagging: tagging::Tagging::default(),
+            bill: cost_explorer::Bill::default(),
             account,
             endpoint,
             rng,

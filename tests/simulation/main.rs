@@ -45,6 +45,7 @@ fn every_seed_ends_with_nothing_left_and_nothing_foreign_touched() {
     let seeds = knob("LABGUARD_SIM_SEEDS").unwrap_or(2_000);
     let next = AtomicU64::new(1);
     let crashes = AtomicUsize::new(0);
+    let all_events = AtomicUsize::new(0);
     let over_budget = std::sync::Mutex::new(Vec::<(Money, Money)>::new());
     let (all_calls, all_millis, all_nanos) = (AtomicU64::new(0), AtomicU64::new(0), AtomicI64::new(0));
     let failures = std::sync::Mutex::new(Vec::new());
@@ -66,12 +67,13 @@ fn every_seed_ends_with_nothing_left_and_nothing_foreign_touched() {
                             calls,
                             simulated,
                             spend,
-                            journal: _,
+                            journal,
                         }) => {
                             crashes.fetch_add(crashed, Ordering::Relaxed);
                             all_calls.fetch_add(calls, Ordering::Relaxed);
                             all_millis.fetch_add(simulated.as_millis(), Ordering::Relaxed);
                             all_nanos.fetch_add(spend.nanos(), Ordering::Relaxed);
+                            all_events.fetch_add(journal.len(), Ordering::Relaxed);
                             if over > Money::ZERO {
                                 over_budget.lock().unwrap().push((over, stated));
                             }
@@ -85,9 +87,10 @@ fn every_seed_ends_with_nothing_left_and_nothing_foreign_touched() {
     });
     let failures = failures.into_inner().unwrap();
     println!(
-        "{seeds} seeds, {:.0} simulated hours, {} AWS calls, {} spent, {} crashes, endings: {:?}\n{}",
+        "{seeds} seeds, {:.0} simulated hours, {} AWS calls, {} events, {} spent, {} crashes, endings: {:?}\n{}",
         all_millis.load(Ordering::Relaxed) as f64 / 3_600_000.0,
         all_calls.load(Ordering::Relaxed),
+        all_events.load(Ordering::Relaxed),
         Money::from_nanos(all_nanos.load(Ordering::Relaxed)),
         crashes.load(Ordering::Relaxed),
         causes.into_inner().unwrap(),

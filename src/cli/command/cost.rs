@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::super::{
     CliError, Context, ExitCode,
-    output::{chart::Canvas, cost},
+    output::{chart::Canvas, cost, receipt},
 };
 use crate::{
     api::wire::{ChargesQuery, CostQuery, ExportFormat},
@@ -46,6 +46,25 @@ pub struct Cost {
 pub enum Action {
     /// Write every line of cost, for spreadsheets and cost tools.
     Export(Export),
+    /// Ask AWS itself what a closed session cost, to compare.
+    Reconcile(Reconcile),
+}
+
+/// Arguments of `cost reconcile`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+AWS's Cost Explorer takes money for each request and knows a session's cost about a day later; without --yes only the
+price is told. The tag labguard:session must be an active cost allocation tag. The answer is kept with the receipt.
+
+Examples:
+  labguard cost reconcile admission
+  labguard cost reconcile admission-7k2m9q --yes")]
+pub struct Reconcile {
+    /// The session's id, or its name: then the newest of that name.
+    pub name: String,
+    /// Ask, at that price.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Arguments of `cost export`.
@@ -157,6 +176,7 @@ impl Cost {
     pub async fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
         match &self.action {
             Some(Action::Export(export)) => export.run(context).await,
+            Some(Action::Reconcile(asked)) => asked.run(context).await,
             None => self.show(context).await,
         }
     }
@@ -199,6 +219,19 @@ impl Export {
         let format = if context.output.json { ExportFormat::Json } else { self.format.into() };
         let query = ChargesQuery { session: None, since: at(since), until: at(until), format };
         context.output.print(&context.client().await?.charges(&query).await?)?;
+        Ok(ExitCode::Ok)
+    }
+}
+
+impl Reconcile {
+    async fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
+        let account = context.client().await?.reconcile(&self.name, self.yes).await?;
+        let output = &context.output;
+        if output.json {
+            output.print_json(&account)?;
+        } else {
+            output.print(&receipt::receipt(output.data, output.zone, &account))?;
+        }
         Ok(ExitCode::Ok)
     }
 }

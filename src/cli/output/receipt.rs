@@ -8,7 +8,7 @@ use super::{
     estimate::costs,
     moment::{Zone, short},
 };
-use crate::domain::model::{Money, Receipt, ReceiptResource};
+use crate::domain::model::{Billed, Money, Receipt, ReceiptResource};
 
 /// The closing account of one session.
 #[must_use]
@@ -55,9 +55,31 @@ pub fn receipt(look: Look, zone: Zone, receipt: &Receipt) -> String {
     text.push('\n');
     text.push_str(&costs(look, "amount", &receipt.lines, &receipt.total.exact()));
     text.push_str(&format!("\nbudget {}, rates of {}\n", receipt.budget, receipt.rates_as_of));
+    if let Some(billed) = &receipt.billed {
+        text.push_str(&account(look, zone, receipt, billed));
+    }
     text.push_str(&verdict(look, receipt));
     text.push('\n');
     text
+}
+
+/// What AWS says, beside what labguard counted.
+fn account(look: Look, zone: Zone, receipt: &Receipt, billed: &Billed) -> String {
+    let mut rows: Vec<Vec<Cell>> = billed
+        .lines
+        .iter()
+        .map(|(kind, amount)| vec![kind.as_str().into(), "".into(), Cell::new(amount.to_string()).right()])
+        .collect();
+    let total = |amount: Money| Cell::new(amount.exact()).styled(BOLD).right();
+    rows.push(vec![Cell::new("total").styled(BOLD), total(receipt.total), total(billed.total)]);
+    let estimated = if billed.estimated { ", still an estimate" } else { "" };
+    format!(
+        "\n{}AWS's own account of {} to {}, asked {}{estimated}; for comparison only\n",
+        table(look, &["AWS's usage type", "labguard", "AWS"], &rows),
+        billed.from,
+        billed.until,
+        zone.clock(billed.asked_at, receipt.ended_at),
+    )
 }
 
 /// The last line of a receipt.
@@ -151,6 +173,28 @@ budget 1.5000 USD, rates of 2026-11-01
 nothing left: two clean passes of fresh reads
 ";
         assert_eq!(receipt(Look::PLAIN, Zone::UTC, &fake::receipt()), expected);
+    }
+
+    #[test]
+    fn what_aws_says_stands_beside_what_was_counted() {
+        let mut asked = fake::receipt();
+        let vcpu = "0.0047788 USD".parse().unwrap();
+        asked.billed = Some(Billed {
+            asked_at: fake::noon(),
+            from: "2026-11-22".into(),
+            until: "2026-11-23".into(),
+            lines: vec![("USE1-Fargate-vCPU-Hours:perCPU".into(), vcpu)],
+            total: vcpu,
+            estimated: true,
+        });
+        let text = receipt(Look::PLAIN, Zone::UTC, &asked);
+        for line in [
+            "AWS's usage type                         labguard            AWS\n",
+            "total                             0.004778889 USD  0.0047788 USD\n",
+            "AWS's own account of 2026-11-22 to 2026-11-23, asked 14:00:00 UTC, still an estimate; for comparison only\n",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in:\n{text}");
+        }
     }
 
     #[test]

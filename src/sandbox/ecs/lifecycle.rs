@@ -131,7 +131,10 @@ fn enter(world: &mut World, id: &str, status: Status, timer: Option<Span>) {
                 container.status = "STOPPED";
             }
         }
-        Status::Stopped => task.stopped_at = Some(now),
+        Status::Stopped => {
+            task.stopped_at = Some(now);
+            world.bill.take(task);
+        }
         Status::Provisioning | Status::Deactivating | Status::Stopping => {}
     }
     let step = task.step;

@@ -317,6 +317,7 @@ pub(super) fn launch_one(world: &mut World, launch: Launch) -> Result<String, Ap
         started_by: launch.started_by,
         provider: launch.provider,
         overrides: shown_overrides,
+        billed_tags: launch.tags.clone(),
         tags: launch.tags,
         token: launch.token,
         status: Status::Provisioning,

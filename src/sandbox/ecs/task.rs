@@ -79,6 +79,8 @@ pub struct Task {
     pub provider: Option<String>,
     pub overrides: Value,
     pub tags: Tags,
+    /// The tags that it was run with: its bill bears them, whatever becomes of them.
+    pub billed_tags: Tags,
     pub token: Option<String>,
     pub status: Status,
     pub wanted: bool,
