@@ -25,6 +25,7 @@ fn opened() -> Record {
     let event = Event::Opened {
         name: "bench".to_owned(),
         owner: "bench".to_owned(),
+        group: String::new(),
         policy: serde_json::to_value(policy).unwrap(),
         overshoot: labguard::domain::model::Money::ZERO,
     };

@@ -65,7 +65,7 @@ fn peak() -> u64 {
 /// Writes a file as AWS does, of about that size; how many products it has.
 fn make(path: &Path, megabytes: u64, terms_first: bool) -> u64 {
     /// Bytes of one product with its terms, roughly.
-    const EACH: u64 = 1_900;
+    const EACH: u64 = 1_480;
     let mut file = BufWriter::new(File::create(path).unwrap());
     let foreign = (megabytes * 1_000_000 / EACH).max(10);
     write!(

@@ -194,3 +194,22 @@ async fn expired_credentials_are_remembered_and_not_tried_again() {
     assert!(cloud.credentials().refused);
     assert_eq!(asked.lock().unwrap().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_price_list_is_read_page_by_page_from_its_home_and_a_refusal_keeps_its_code() {
+    let first = r#"{"FormatVersion":"aws_v1","PriceList":["{\"a\":1}"],"NextToken":"more"}"#;
+    let last = r#"{"FormatVersion":"aws_v1","PriceList":["{\"b\":2}"]}"#;
+    let refused = r#"{"__type":"com.amazonaws.pricing#AccessDeniedException","Message":"not you"}"#;
+    // That it is signed for us-east-1 is seen by whoever gives the answers.
+    let (cloud, asked, _) = cloud(&[(200, first), (200, last), (400, refused)]).await;
+    let found = cloud.products("AmazonECS", "regionCode", "eu-central-1").await.unwrap();
+    assert_eq!(found, [r#"{"a":1}"#, r#"{"b":2}"#]);
+    let fault = cloud.products("AmazonECS", "regionCode", "eu-central-1").await.unwrap_err();
+    assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Denied, "AccessDeniedException"));
+    assert_eq!(fault.request_id.as_deref(), Some("request-1"));
+    let asked = asked.lock().unwrap();
+    assert!(asked.iter().all(|(target, _)| target == "AWSPriceListService.GetProducts"), "{asked:?}");
+    let second: serde_json::Value = serde_json::from_str(&asked[1].1).unwrap();
+    assert_eq!((&second["NextToken"], &second["ServiceCode"]), (&"more".into(), &"AmazonECS".into()));
+    assert_eq!(second["Filters"][0]["Value"], "eu-central-1");
+}

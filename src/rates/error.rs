@@ -81,7 +81,7 @@ pub enum RatesError {
         why: String,
     },
     /// Nothing can be written there.
-    #[error("{} cannot be written; nothing was changed; let labguard write there", path.display())]
+    #[error("{} cannot be written; nothing was changed; make room there, or let labguard write there", path.display())]
     Unwritable {
         /// Where.
         path: PathBuf,

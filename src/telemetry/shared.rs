@@ -12,10 +12,13 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{MetricType, gauge::ConstGauge},
-    registry::Unit,
+    registry,
 };
 
-use super::{catalogue, gauges::dollars};
+use super::{
+    catalogue::{self, Unit},
+    gauges::dollars,
+};
 use crate::domain::model::Money;
 
 /// One shared budget's figures at one moment.
@@ -50,18 +53,18 @@ impl Collector for SharedBudgets {
         if known.is_empty() {
             return Ok(());
         }
-        let of: [(_, fn(&BudgetGauges) -> f64); 3] = [
-            (catalogue::BUDGET_LIMIT, |it| dollars(it.limit)),
-            (catalogue::BUDGET_SPENT, |it| dollars(it.spent)),
-            (catalogue::BUDGET_PERCENT, |it| it.percent as f64),
-        ];
-        for (metric, value) in of {
-            let unit = metric.unit.prometheus().map(|unit| Unit::Other(unit.to_owned()));
+        for metric in [catalogue::BUDGET_LIMIT, catalogue::BUDGET_SPENT, catalogue::BUDGET_PERCENT] {
+            let unit = metric.unit.prometheus().map(|unit| registry::Unit::Other(unit.to_owned()));
             let help = format!("{}.", metric.help);
             let mut family = encoder.encode_descriptor(metric.base(), &help, unit.as_ref(), MetricType::Gauge)?;
             for gauges in &known {
                 let labels = [("budget", gauges.budget.as_str()), ("of", gauges.of.as_str())];
-                ConstGauge::new(value(gauges)).encode(family.encode_family(&labels)?)?;
+                let value = match metric.unit {
+                    Unit::Percent => gauges.percent as f64,
+                    _ if metric == catalogue::BUDGET_LIMIT => dollars(gauges.limit),
+                    _ => dollars(gauges.spent),
+                };
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Budgets that sessions share, on whole engines under paused time: who is let in, who is ended and when, and what a
 //! crash, a reload and midnight change.
 //!
-//! Many worlds by seed (`LABGUARD_BUDGET_SEEDS=N`, 200 by default; `LABGUARD_BUDGET_SEED=S` replays one with its log):
+//! Many worlds by seed (`LABGUARD_BUDGET_SEEDS=N`, 150 by default; `LABGUARD_BUDGET_SEED=S` replays one with its log):
 //! owners and groups whose sessions come and go, crashes and reloads, under budgets that are reached. After each: no
 //! budget over its limit by more than its stated overshoot, what was refused made nothing, nobody was ended by a
 //! foreign budget, and the engine's sums are those of the journal to the nano-dollar.
@@ -34,7 +34,7 @@ fn in_every_world_shared_budgets_hold_and_touch_nobody_else() {
         println!("seed {seed}: {outcome:#?}");
         return;
     }
-    let seeds = knob("LABGUARD_BUDGET_SEEDS").unwrap_or(200);
+    let seeds = knob("LABGUARD_BUDGET_SEEDS").unwrap_or(150);
     let next = AtomicU64::new(1);
     let failures = Mutex::new(Vec::new());
     let total = Mutex::new(Outcome::default());

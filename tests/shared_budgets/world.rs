@@ -148,6 +148,8 @@ impl World {
             policy.limits.max_lifetime = policy.limits.lifetime;
             policy.end.keep_stopped = Span::from_mins(rng.random_range(2..20));
             policy.task.stop_timeout = Span::from_secs([2, 20][rng.random_range(0..2)]);
+            // Where a stop takes longer than was set aside for it, the stated overshoot must hold.
+            policy.end.stop_allowance = Span::from_secs([1, 1, 120][rng.random_range(0..3)]);
             policy.predict = None;
             policy.activity.metrics_path = None;
             policy.health.interval = Span::from_secs(60);

@@ -52,6 +52,7 @@ impl ConfigArgs {
                 if output.json {
                     let shown = json!({
                         "sources": settings.sources, "origins": settings.origins, "sessions": settings.sessions,
+                        "budgets": settings.budgets, "rates": settings.rates.given(),
                     });
                     output.print_json(&shown)?;
                 } else {

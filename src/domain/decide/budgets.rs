@@ -132,7 +132,3 @@ pub fn ends_early(
     let first = ends.filter_map(|threshold| Some((meter::reaches(&with, threshold)?, threshold.measure))).min();
     first.map(|(at, measure)| (at.since(now), measure)).filter(|(after, _)| *after < lifetime)
 }
-
-#[cfg(test)]
-#[path = "budgets_tests.rs"]
-mod tests;

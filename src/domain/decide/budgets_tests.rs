@@ -1,13 +1,18 @@
 //! Tables of shared budgets: which one ends a session, when, and what lets a session in.
 
-use super::*;
+use super::{
+    Rules,
+    budgets::{ends_early, refusal},
+    decide,
+    world::{World, at, policy},
+};
 use crate::domain::{
-    decide::{
-        Rules, decide,
-        world::{World, at, policy},
-    },
     meter::RateBook,
-    model::{Event, Observation, Period, Phase, Plan, Record, Scope},
+    model::{
+        BudgetReading, Cause, Event, Limit, LimitKind, Measure, Money, Observation, Period, Phase, Plan, Pool, Record,
+        Scope, Span, Stage, Threshold, Timestamp,
+    },
+    policy::Policy,
 };
 
 fn usd(text: &str) -> Money {

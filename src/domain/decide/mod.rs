@@ -27,6 +27,8 @@ mod wants;
 mod warnings;
 
 #[cfg(test)]
+mod budgets_tests;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod rules;

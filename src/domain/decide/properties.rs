@@ -9,9 +9,10 @@ use super::{
 use crate::domain::{
     meter::{RateBook, estimate, ledger, receipt},
     model::{
-        Action, ActivityReading, Cause, Effect, Event, Extension, FaultClass, HealthReading, Identity, Money, Network,
-        Observation, Observed, Phase, Record, Request, ResourceKey, ResourceKind, Sighting, Span, Stage, Step, Subnet,
-        TaskFacts, TaskLoss, TaskSize, TaskStatus, Timestamp,
+        Action, ActivityReading, BudgetReading, Cause, Effect, Event, Extension, FaultClass, HealthReading, Identity,
+        Measure, Money, Network, Observation, Observed, Period, Phase, Pool, Record, Request, ResourceKey,
+        ResourceKind, Scope, Sighting, Span, Stage, Step, Subnet, TaskFacts, TaskLoss, TaskSize, TaskStatus, Threshold,
+        Timestamp,
     },
     policy::{Policy, RunMode},
 };
@@ -115,6 +116,40 @@ fn event() -> impl Strategy<Value = Event> {
     ])
 }
 
+/// Shared budgets, sensible or not: over, far from over, of a period that is over, reached already.
+fn budgets() -> impl Strategy<Value = Vec<BudgetReading>> {
+    let money = || (0i64..100_000_000).prop_map(Money::from_nanos);
+    let pool = (when(), money(), money(), money()).prop_map(|(at, spent, rate, teardown)| Pool {
+        at,
+        spent,
+        rate,
+        teardown,
+        sessions: 2,
+        ..Pool::default()
+    });
+    let threshold = (0..4usize, 1u8..=100, money()).prop_map(|(measure, percent, amount)| {
+        let measure = [Measure::Notify, Measure::Block, Measure::Stop, Measure::Teardown][measure];
+        Threshold { percent, measure, amount }
+    });
+    let reached = proptest::option::of(prop_oneof![Just(Stage::Stop), Just(Stage::Teardown)]);
+    let thresholds = proptest::collection::vec(threshold, 0..4);
+    let budget = (when(), proptest::option::of(when()), pool, thresholds, reached).prop_map(
+        |(from, until, pool, thresholds, reached)| BudgetReading {
+            name: "class".into(),
+            scope: Scope::Group,
+            of: "ml".into(),
+            period: Period::Day,
+            from,
+            until,
+            limit: Money::from_nanos(100_000_000),
+            thresholds,
+            pool,
+            reached,
+        },
+    );
+    proptest::collection::vec(budget, 0..3)
+}
+
 fn observation() -> impl Strategy<Value = Observation> {
     let sighting = (any::<bool>(), facts()).prop_map(|(ours, facts)| {
         Observed::Present(Sighting { id: facts.arn.clone(), ours, held_by: vec!["eni-1".into()], task: Some(facts) })
@@ -137,8 +172,8 @@ fn observation() -> impl Strategy<Value = Observation> {
         ..HealthReading::default()
     });
     let sightings = proptest::collection::btree_map(key(), seen, 0..6);
-    (sightings, tasks, proptest::option::of(when()), health, activity, any::<bool>()).prop_map(
-        |(sightings, tasks, tasks_seen_at, health, activity, draining)| {
+    (sightings, tasks, proptest::option::of(when()), health, activity, any::<bool>(), budgets()).prop_map(
+        |(sightings, tasks, tasks_seen_at, health, activity, draining, budgets)| {
             // A sighting of a resource that is no task has no task in it.
             let sightings = sightings
                 .into_iter()
@@ -149,7 +184,16 @@ fn observation() -> impl Strategy<Value = Observation> {
                     seen => (key, seen),
                 })
                 .collect();
-            Observation { sightings, tasks, tasks_seen_at, health, activity, draining, ..Observation::default() }
+            Observation {
+                sightings,
+                tasks,
+                tasks_seen_at,
+                health,
+                activity,
+                draining,
+                budgets,
+                ..Observation::default()
+            }
         },
     )
 }

@@ -1,4 +1,4 @@
-//! Hours, days and months of a calendar, for reports and bills.
+//! Hours, days, weeks and months of a calendar, for budgets, reports and bills.
 //!
 //! Guarantees: stretches of one kind and zone follow each other without hole or overlap, whatever daylight saving does;
 //! every instant is in exactly one of them. Must never read a clock or the machine's own zone.
@@ -48,13 +48,63 @@ impl TimeZone {
         at.to_chrono().with_timezone(&self.0).naive_local()
     }
 
-    /// The first instant of a date. Where clocks skip midnight, the day begins after the gap; a date that was skipped
-    /// altogether begins with the next.
+    /// The first instant of a date: of a midnight that comes twice the first, of one that does not exist what comes next.
     fn midnight(self, date: NaiveDate) -> Timestamp {
+        /// No zone ever left out more than a day at once.
+        const LONGEST_GAP: i64 = 26 * 60;
         let begin = date.and_time(NaiveTime::MIN);
-        let quarters = (0..=48 * 4).map(|quarter| begin + TimeDelta::minutes(15 * quarter));
-        let first = quarters.filter_map(|local| self.0.from_local_datetime(&local).earliest()).next();
-        first.map_or_else(Timestamp::default, |at| at.with_timezone(&chrono::Utc).into())
+        let exists = (0..LONGEST_GAP).find_map(|minutes| {
+            let local = begin.checked_add_signed(TimeDelta::minutes(minutes))?;
+            self.0.from_local_datetime(&local).earliest()
+        });
+        exists.map_or(Timestamp::MAX, |at| at.with_timezone(&chrono::Utc).into())
+    }
+
+    /// The day, week (from Monday) or month that holds `at`: its first instant, and the next one's.
+    #[must_use]
+    pub fn stretch(self, kind: Stretch, at: Timestamp) -> (Timestamp, Timestamp) {
+        let mut first = kind.first(self.local(at).date());
+        // Where a clock is set back across midnight, a date comes twice: the instants decide, not the dates.
+        while at < self.midnight(first) {
+            let Some(before) = first.checked_sub_days(Days::new(1)) else { break };
+            first = kind.first(before);
+        }
+        while at >= self.midnight(kind.next(first)) && kind.next(first) < NaiveDate::MAX {
+            first = kind.next(first);
+        }
+        (self.midnight(first), self.midnight(kind.next(first)))
+    }
+}
+
+/// Stretches of whole days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stretch {
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Monday.
+    Week,
+    /// A month of the calendar.
+    Month,
+}
+
+impl Stretch {
+    /// The first day of the one that a day lies in.
+    fn first(self, day: NaiveDate) -> NaiveDate {
+        match self {
+            Stretch::Day => day,
+            Stretch::Week => day - Days::new(u64::from(day.weekday().num_days_from_monday())),
+            Stretch::Month => day.with_day(1).unwrap_or(day),
+        }
+    }
+
+    /// The first day of the one after that which begins with `day`.
+    fn next(self, day: NaiveDate) -> NaiveDate {
+        match self {
+            Stretch::Day => day.checked_add_days(Days::new(1)),
+            Stretch::Week => day.checked_add_days(Days::new(7)),
+            Stretch::Month => day.checked_add_months(Months::new(1)),
+        }
+        .unwrap_or(NaiveDate::MAX)
     }
 }
 
@@ -116,25 +166,25 @@ impl Bucket {
     /// When the one that holds `at` began.
     #[must_use]
     pub fn begin(self, at: Timestamp, zone: TimeZone) -> Timestamp {
-        let local = zone.local(at);
-        match self {
-            Bucket::Hour => {
-                let past = u64::from(local.minute() * 60 + local.second()) * 1000;
-                at - Span::from_millis(past + u64::from(local.and_utc().timestamp_subsec_millis()))
-            }
-            Bucket::Day => zone.midnight(local.date()),
-            Bucket::Month => zone.midnight(local.date().with_day(1).unwrap_or(local.date())),
-        }
+        self.around(at, zone).0
     }
 
     /// When the next one begins, after the one that began at `begin`.
     #[must_use]
     pub fn next(self, begin: Timestamp, zone: TimeZone) -> Timestamp {
-        let date = zone.local(begin).date();
+        self.around(begin, zone).1
+    }
+
+    fn around(self, at: Timestamp, zone: TimeZone) -> (Timestamp, Timestamp) {
+        let hour = |at: Timestamp| {
+            let local = zone.local(at);
+            let past = u64::from(local.minute() * 60 + local.second()) * 1000;
+            at - Span::from_millis(past + u64::from(local.and_utc().timestamp_subsec_millis()))
+        };
         match self {
-            Bucket::Hour => self.begin(begin + Span::from_mins(60), zone),
-            Bucket::Day => date.checked_add_days(Days::new(1)).map_or(Timestamp::MAX, |next| zone.midnight(next)),
-            Bucket::Month => date.checked_add_months(Months::new(1)).map_or(Timestamp::MAX, |next| zone.midnight(next)),
+            Bucket::Hour => (hour(at), hour(hour(at) + Span::from_mins(60))),
+            Bucket::Day => zone.stretch(Stretch::Day, at),
+            Bucket::Month => zone.stretch(Stretch::Month, at),
         }
     }
 }
@@ -172,7 +222,56 @@ mod tests {
         assert_eq!(Bucket::Day.begin(at("2022-03-27T10:00:00Z"), beirut), at("2022-03-26T22:00:00Z"));
     }
 
+    fn told(kind: Stretch, zone: &str, instant: &str) -> (String, String, u64) {
+        let (from, until) = zone.parse::<TimeZone>().unwrap().stretch(kind, at(instant));
+        (from.to_string(), until.to_string(), until.since(from).as_secs() / 3600)
+    }
+
+    #[test]
+    fn days_of_23_24_and_25_hours_begin_at_local_midnight() {
+        let day = |at| told(Stretch::Day, "Europe/Berlin", at);
+        assert_eq!(day("2026-03-29T10:00:00Z"), ("2026-03-28T23:00:00Z".into(), "2026-03-29T22:00:00Z".into(), 23));
+        assert_eq!(day("2026-07-01T21:59:59Z"), ("2026-06-30T22:00:00Z".into(), "2026-07-01T22:00:00Z".into(), 24));
+        assert_eq!(day("2026-10-25T10:00:00Z"), ("2026-10-24T22:00:00Z".into(), "2026-10-25T23:00:00Z".into(), 25));
+    }
+
+    #[test]
+    fn midnights_that_do_not_exist_or_come_twice_begin_one_day_each() {
+        // 26 April 2024 in Cairo began at 01:00; in Havana 00:00 to 01:00 of 3 November 2024 came twice.
+        let cairo = told(Stretch::Day, "Africa/Cairo", "2024-04-26T10:00:00Z");
+        assert_eq!((cairo.0.as_str(), cairo.2), ("2024-04-25T22:00:00Z", 23));
+        let havana = told(Stretch::Day, "America/Havana", "2024-11-03T05:30:00Z");
+        assert_eq!((havana.0.as_str(), havana.2), ("2024-11-03T04:00:00Z", 25));
+        // Apia had no 30 December 2011.
+        let apia = told(Stretch::Day, "Pacific/Apia", "2011-12-30T12:00:00Z");
+        assert_eq!((apia.0.as_str(), apia.2), ("2011-12-30T10:00:00Z", 24));
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_months_on_the_first() {
+        let week = told(Stretch::Week, "UTC", "2026-11-24T16:00:00Z");
+        assert_eq!(week, ("2026-11-23T00:00:00Z".into(), "2026-11-30T00:00:00Z".into(), 168));
+        let month = told(Stretch::Month, "America/New_York", "2027-01-01T03:00:00Z");
+        assert_eq!((month.0.as_str(), month.1.as_str()), ("2026-12-01T05:00:00Z", "2027-01-01T05:00:00Z"));
+    }
+
     proptest! {
+        #[test]
+        fn every_instant_is_in_exactly_one_stretch_and_stretches_abut(
+            zone in (0..chrono_tz::TZ_VARIANTS.len()).prop_map(|index| TimeZone(chrono_tz::TZ_VARIANTS[index])),
+            kind in (0..3usize).prop_map(|index| [Stretch::Day, Stretch::Week, Stretch::Month][index]),
+            at in (90_000_000_000i64..4_000_000_000_000).prop_map(Timestamp::from_millis),
+        ) {
+            let (from, until) = zone.stretch(kind, at);
+            prop_assert!(from <= at && at < until, "{zone} {kind:?} {at}: {from} to {until}");
+            let moment = Span::from_millis(1);
+            for inside in [from, until - moment] {
+                prop_assert_eq!(zone.stretch(kind, inside), (from, until), "{} {:?} {}", zone, kind, inside);
+            }
+            prop_assert_eq!(zone.stretch(kind, until).0, until);
+            prop_assert_eq!(zone.stretch(kind, from - moment).1, from);
+        }
+
         #[test]
         fn stretches_follow_each_other_without_hole_or_overlap(
             millis in 0i64..4_000_000_000_000, zone in 0usize..chrono_tz::TZ_VARIANTS.len(), kind in 0usize..3,

@@ -25,7 +25,7 @@ pub mod task;
 pub mod time;
 
 pub use budget::{BudgetReading, Measure, Period, Pool, Scope, Threshold};
-pub use calendar::{Bucket, TimeZone, UnknownZone};
+pub use calendar::{Bucket, Stretch, TimeZone, UnknownZone};
 pub use cost::{Charge, ChargeQuery, CostQuery, CostReport, Cut, Share, Slice};
 pub use event::{Billed, Blocker, Entry, Event, Extension, LimitKind, Request};
 pub use fault::{Fault, FaultClass};

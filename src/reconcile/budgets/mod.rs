@@ -6,6 +6,8 @@
 //! Must never hold a session up for longer than a pass, or end anything itself: that is the sessions' own turns' work.
 
 mod pools;
+#[cfg(test)]
+mod pools_tests;
 mod show;
 
 use std::{

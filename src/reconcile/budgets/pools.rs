@@ -337,7 +337,3 @@ impl Pools {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "pools_tests.rs"]
-mod tests;

@@ -1,11 +1,11 @@
 //! Pools between sums: periods that end, sessions that close, promises, thresholds, and rules that change.
 
-use super::*;
+use super::pools::Pools;
 use crate::domain::{
     decide::world::{World, policy},
-    meter::RateBook,
-    model::{Event, Measure, Period, Phase, Scope, Span},
-    policy::Shares,
+    meter::{self, RateBook},
+    model::{Event, Measure, Money, Period, Phase, RateCard, Record, Scope, Span, Stage, Timestamp},
+    policy::{SharedBudget, Shares},
 };
 
 fn card() -> RateCard {
