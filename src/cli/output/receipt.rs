@@ -68,7 +68,7 @@ fn account(look: Look, zone: Zone, receipt: &Receipt, billed: &Billed) -> String
     let mut rows: Vec<Vec<Cell>> = billed
         .lines
         .iter()
-        .map(|(kind, amount)| vec![kind.as_str().into(), "".into(), Cell::new(amount.to_string()).right()])
+        .map(|(kind, amount)| vec![kind.as_str().into(), Cell::new("").right(), Cell::new(amount.to_string()).right()])
         .collect();
     let total = |amount: Money| Cell::new(amount.exact()).styled(BOLD).right();
     rows.push(vec![Cell::new("total").styled(BOLD), total(receipt.total), total(billed.total)]);
@@ -189,8 +189,8 @@ nothing left: two clean passes of fresh reads
         });
         let text = receipt(Look::PLAIN, Zone::UTC, &asked);
         for line in [
-            "AWS's usage type                         labguard            AWS\n",
-            "total                             0.004778889 USD  0.0047788 USD\n",
+            "AWS's usage type                       labguard            AWS\n",
+            "total                           0.004778889 USD  0.0047788 USD\n",
             "AWS's own account of 2026-11-22 to 2026-11-23, asked 14:00:00 UTC, still an estimate; for comparison only\n",
         ] {
             assert!(text.contains(line), "{line:?} is not in:\n{text}");
