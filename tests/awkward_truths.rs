@@ -23,19 +23,7 @@ use labguard::{
 use memory::House;
 
 async fn ecs(house: &House) -> aws_sdk_ecs::Client {
-    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .region(aws_config::Region::from_static("us-east-1"))
-        .credentials_provider(aws_credential_types::Credentials::new(
-            "labguard-sandbox",
-            "labguard-sandbox",
-            None,
-            None,
-            "test",
-        ))
-        .http_client(house.sandbox.http_client())
-        .load()
-        .await;
-    aws_sdk_ecs::Client::new(&sdk)
+    aws_sdk_ecs::Client::new(&house.sdk().await)
 }
 
 /// The tasks that ECS has of a session, stopped ones too.

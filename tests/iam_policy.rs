@@ -56,18 +56,7 @@ async fn a_task_with_metrics_and_a_role_that_somebody_added_to() -> House {
     let session = house.open(policy).await;
     session.until_live().await;
     tokio::time::sleep(std::time::Duration::from_secs(120)).await;
-    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .region(aws_config::Region::from_static("us-east-1"))
-        .credentials_provider(aws_credential_types::Credentials::new(
-            "labguard-sandbox",
-            "labguard-sandbox",
-            None,
-            None,
-            "test",
-        ))
-        .http_client(house.sandbox.http_client())
-        .load()
-        .await;
+    let sdk = house.sdk().await;
     let role = format!("labguard-{}", session.id);
     let document = r#"{"Version":"2012-10-17","Statement":[]}"#;
     let put = aws_sdk_iam::Client::new(&sdk).put_role_policy().role_name(role).policy_name("extra");

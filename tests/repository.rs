@@ -19,19 +19,7 @@ use labguard::{
 use memory::House;
 
 async fn ecr(house: &House) -> aws_sdk_ecr::Client {
-    let sdk = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .region(aws_config::Region::from_static("us-east-1"))
-        .credentials_provider(aws_credential_types::Credentials::new(
-            "labguard-sandbox",
-            "labguard-sandbox",
-            None,
-            None,
-            "test",
-        ))
-        .http_client(house.sandbox.http_client())
-        .load()
-        .await;
-    aws_sdk_ecr::Client::new(&sdk)
+    aws_sdk_ecr::Client::new(&house.sdk().await)
 }
 
 /// A session with a gate, whose image's scan finds what `findings` says.

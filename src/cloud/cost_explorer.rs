@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use aws_smithy_types::error::ErrorMetadata;
 use aws_types::SdkConfig;
 use serde::Deserialize;
 use serde_json::json;
@@ -15,7 +14,7 @@ use super::{
     Cloud,
     calls::Note,
     fault::{self, Refusal},
-    signed::{Call, Service, ServiceError},
+    signed::{self, Call, Service, ServiceError},
 };
 use crate::domain::model::{Fault, FaultClass, Money, SESSION_TAG, SessionId};
 
@@ -30,7 +29,7 @@ const COST_EXPLORER: Service = Service {
     version: "2017-10-25",
     content_type: "application/x-amz-json-1.1",
     target: Some("AWSInsightsIndexService"),
-    refusal,
+    refusal: signed::json_refusal,
 };
 
 /// Cost Explorer at one endpoint.
@@ -155,26 +154,8 @@ fn picos(text: &str) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// `{"__type": "…#DataUnavailableException", "Message": "…"}`.
-#[derive(Debug, Deserialize)]
-struct ErrorDocument {
-    #[serde(rename = "__type")]
-    kind: Option<String>,
-    #[serde(alias = "Message")]
-    message: Option<String>,
-}
-
-fn refusal(text: &str) -> Option<ErrorMetadata> {
-    let document: ErrorDocument = serde_json::from_str(text).ok()?;
-    let kind = document.kind?;
-    let code = kind.rsplit('#').next().unwrap_or(&kind);
-    Some(ErrorMetadata::builder().code(code).message(document.message.unwrap_or_default()).build())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn amounts_are_read_as_cost_explorer_writes_them() {
         for (text, picos) in [
@@ -190,12 +171,5 @@ mod tests {
         for wrong in ["", ".5", "1,5", "USD 1", "1E", "9999999999999999999999999999999"] {
             assert_eq!(super::picos(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_refusal_keeps_its_code_without_its_namespace() {
-        let refused = refusal(r#"{"__type":"com.amazonaws.ce#DataUnavailableException","Message":"later"}"#).unwrap();
-        assert_eq!((refused.code(), refused.message()), (Some("DataUnavailableException"), Some("later")));
-        assert!(refusal("<html>").is_none() && refusal("{}").is_none());
     }
 }

@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
 
-use crate::domain::model::{Fault, FaultClass};
+use crate::domain::model::{Fault, FaultClass, with_causes};
 
 /// A refused call: the fault, and AWS's typed error where a caller needs one of its members.
 #[derive(Debug)]
@@ -252,14 +252,6 @@ pub fn of_failure(operation: &str, reason: Option<&str>, detail: Option<&str>) -
     fault(operation, code, &message, 200, None)
 }
 
-/// An error with its causes, as each says itself: what programs would print of them is not for people.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut said: Vec<String> = causes.map(ToString::to_string).collect();
-    said.dedup();
-    said.join(": ")
-}
-
 /// What an SDK error means.
 pub(crate) fn of_sdk<E>(operation: &str, error: SdkError<E, HttpResponse>) -> Refusal<E>
 where
@@ -279,10 +271,10 @@ where
         }
         SdkError::TimeoutError(_) => fault(operation, "Timeout", "no answer within the time-out", 0, None),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            fault(operation, "Timeout", &chain(&error), 0, None)
+            fault(operation, "Timeout", &with_causes(&error), 0, None)
         }
         SdkError::DispatchFailure(failure) if failure.is_io() => {
-            fault(operation, "Connection", &chain(&error), 0, None)
+            fault(operation, "Connection", &with_causes(&error), 0, None)
         }
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
@@ -290,7 +282,7 @@ where
             fault(operation, "UnusableAnswer", &message, if status < 400 { 500 } else { status }, request_id)
         }
         other => {
-            let text = chain(other);
+            let text = with_causes(other);
             let identity = text.to_lowercase().contains("credential") || text.contains("identity");
             match other {
                 _ if identity => fault(operation, "NoCredentials", &text, 0, None),

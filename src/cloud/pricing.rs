@@ -3,7 +3,6 @@
 //! One call of a service with four, on [`super::signed`] (no aws-sdk-pricing: see docs/decisions). Guarantee: all pages.
 //! Must never read a price: that is the rates' work.
 
-use aws_smithy_types::error::ErrorMetadata;
 use aws_types::SdkConfig;
 use serde::Deserialize;
 use serde_json::json;
@@ -12,7 +11,7 @@ use super::{
     Cloud,
     calls::Note,
     fault::{self, Refusal},
-    signed::{Call, Service, ServiceError},
+    signed::{self, Call, Service, ServiceError},
 };
 use crate::domain::model::{Fault, FaultClass};
 
@@ -30,7 +29,7 @@ const PRICING: Service = Service {
     version: "2017-10-15",
     content_type: "application/x-amz-json-1.1",
     target: Some("AWSPriceListService"),
-    refusal,
+    refusal: signed::json_refusal,
 };
 
 /// The Price List at one endpoint.
@@ -88,33 +87,5 @@ impl Cloud {
             }
             next = token;
         }
-    }
-}
-
-/// `{"__type": "…#AccessDeniedException", "message": "…"}`; the request id is in a header, which the runtime keeps.
-#[derive(Debug, Deserialize)]
-struct ErrorDocument {
-    #[serde(rename = "__type")]
-    kind: Option<String>,
-    #[serde(alias = "Message")]
-    message: Option<String>,
-}
-
-fn refusal(text: &str) -> Option<ErrorMetadata> {
-    let document: ErrorDocument = serde_json::from_str(text).ok()?;
-    let kind = document.kind?;
-    let code = kind.rsplit('#').next().unwrap_or(&kind);
-    Some(ErrorMetadata::builder().code(code).message(document.message.unwrap_or_default()).build())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_keeps_its_code_without_its_namespace() {
-        let refused = refusal(r#"{"__type":"com.amazonaws.pricing#AccessDeniedException","Message":"no"}"#).unwrap();
-        assert_eq!((refused.code(), refused.message()), (Some("AccessDeniedException"), Some("no")));
-        assert!(refusal("<html>").is_none() && refusal("{}").is_none());
     }
 }

@@ -206,3 +206,34 @@ impl Service {
         Err(OrchestratorError::operation(ServiceError::new(self.name, meta)))
     }
 }
+
+/// `{"__type": "…#AccessDeniedException", "message": "…"}`, JSON 1.1's shape of an error; the request id is in a header,
+/// which the runtime keeps.
+#[derive(Debug, serde::Deserialize)]
+struct ErrorDocument {
+    #[serde(rename = "__type")]
+    kind: Option<String>,
+    #[serde(alias = "Message")]
+    message: Option<String>,
+}
+
+/// The refusal in an answer of JSON 1.1; none where it is something else.
+pub(super) fn json_refusal(text: &str) -> Option<ErrorMetadata> {
+    let document: ErrorDocument = serde_json::from_str(text).ok()?;
+    let kind = document.kind?;
+    let code = kind.rsplit('#').next().unwrap_or(&kind);
+    Some(ErrorMetadata::builder().code(code).message(document.message.unwrap_or_default()).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_code_without_its_namespace() {
+        let refused =
+            json_refusal(r#"{"__type":"com.amazonaws.pricing#AccessDeniedException","Message":"no"}"#).unwrap();
+        assert_eq!((refused.code(), refused.message()), (Some("AccessDeniedException"), Some("no")));
+        assert!(json_refusal("<html>").is_none() && json_refusal("{}").is_none());
+    }
+}

@@ -16,7 +16,7 @@ use http::{Request, Response};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use crate::transport::Transport;
+use crate::{domain::model::with_causes, transport::Transport};
 
 /// Longest wait for a connection, an answer's beginning, or the next piece of it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -84,17 +84,6 @@ impl Body for Measured {
     }
 }
 
-/// An error with its causes: reqwest's own text leaves them out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 impl Wire {
     /// Over TCP.
     ///
@@ -107,7 +96,7 @@ impl Wire {
             .connect_timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())
             .build();
-        client.map(Wire::Tcp).map_err(|error| chain(&error))
+        client.map(Wire::Tcp).map_err(|error| with_causes(&error))
     }
 
     /// Whether it goes to memory, where one thing at a time keeps runs repeatable.
@@ -135,8 +124,9 @@ impl Wire {
                     Outgoing::Bytes(bytes) => reqwest::Body::from(bytes),
                     Outgoing::Stream(left, chunks) => reqwest::Body::wrap(Measured { left, chunks }),
                 };
-                let request = reqwest::Request::try_from(Request::from_parts(parts, body)).map_err(|it| chain(&it))?;
-                let answer = client.execute(request).await.map_err(|error| chain(&error))?;
+                let request =
+                    reqwest::Request::try_from(Request::from_parts(parts, body)).map_err(|it| with_causes(&it))?;
+                let answer = client.execute(request).await.map_err(|error| with_causes(&error))?;
                 let mut whole = Response::builder().status(answer.status());
                 if let Some(headers) = whole.headers_mut() {
                     headers.extend(answer.headers().clone());
@@ -167,7 +157,7 @@ impl Incoming {
                 Ok((!all.is_empty()).then_some(all))
             }
             Incoming::Tcp(answer) => match tokio::time::timeout(PATIENCE, answer.chunk()).await {
-                Ok(chunk) => chunk.map_err(|error| chain(&error)),
+                Ok(chunk) => chunk.map_err(|error| with_causes(&error)),
                 Err(_) => Err("nothing more came for a minute".to_owned()),
             },
         }

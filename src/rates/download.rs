@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::error::RatesError;
+use crate::domain::model::with_causes;
 
 /// Longest wait for an answer's beginning, or the next piece of it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,9 +38,9 @@ pub async fn download(url: &str, folder: &Path) -> Result<File, RatesError> {
         .read_timeout(PATIENCE)
         .redirect(reqwest::redirect::Policy::none())
         .build()
-        .map_err(|error| failed(chain(&error)))?;
+        .map_err(|error| failed(with_causes(&error)))?;
     let request = client.get(url).header(http::header::ACCEPT_ENCODING, "gzip");
-    let mut answer = request.send().await.map_err(|error| failed(chain(&error)))?;
+    let mut answer = request.send().await.map_err(|error| failed(with_causes(&error)))?;
     let status = answer.status();
     if !status.is_success() {
         let moved = answer.headers().get(http::header::LOCATION).and_then(|to| to.to_str().ok());
@@ -49,7 +50,7 @@ pub async fn download(url: &str, folder: &Path) -> Result<File, RatesError> {
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     let mut file = tempfile::tempfile_in(folder).map_err(unwritable)?;
     let mut length = 0;
-    while let Some(chunk) = answer.chunk().await.map_err(|error| failed(chain(&error)))? {
+    while let Some(chunk) = answer.chunk().await.map_err(|error| failed(with_causes(&error)))? {
         length += chunk.len() as u64;
         if length > LARGEST {
             return Err(failed("it is larger than 16 GiB".to_owned()));
@@ -58,15 +59,4 @@ pub async fn download(url: &str, folder: &Path) -> Result<File, RatesError> {
     }
     file.rewind().map_err(unwritable)?;
     Ok(file)
-}
-
-/// An error with its causes: reqwest's own text leaves them out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -64,6 +64,17 @@ impl House {
         House { sandbox, containers, parts, folder }
     }
 
+    /// What AWS's own SDK speaks to the same sandbox with.
+    pub async fn sdk(&self) -> aws_config::SdkConfig {
+        let (key, region) = ("labguard-sandbox", aws_config::Region::from_static("us-east-1"));
+        aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .region(region)
+            .credentials_provider(aws_credential_types::Credentials::new(key, key, None, None, "test"))
+            .http_client(self.sandbox.http_client())
+            .load()
+            .await
+    }
+
     /// A session called `lab` from an assembled image, with every name its own.
     pub fn policy(&self) -> Policy {
         let path = lab::tiny_executable(self.folder.path()).display().to_string();

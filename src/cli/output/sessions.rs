@@ -130,7 +130,10 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
         facts.push(("forecast", Cell::new(format!("{ahead}; ending it now still costs {}", session.teardown_cost))));
     }
     if let Some(deadline) = session.deadline {
-        let text = format!("{}: without labguard its tasks would have to stop by then, and nothing else stops them yet", zone.away(deadline, now));
+        let text = format!(
+            "{}: without labguard its tasks would have to stop by then, and nothing else stops them yet",
+            zone.away(deadline, now)
+        );
         facts.push(("deadline", Cell::new(text)));
     }
     facts.push(("opened", Cell::new(format!("{} for {}", zone.away(session.opened_at, now), session.owner))));

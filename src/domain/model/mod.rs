@@ -28,7 +28,7 @@ pub use budget::{BudgetReading, Measure, Period, Pool, Scope, Threshold};
 pub use calendar::{Bucket, Stretch, TimeZone, UnknownZone};
 pub use cost::{Charge, ChargeQuery, CostQuery, CostReport, Cut, Share, Slice};
 pub use event::{Billed, Blocker, Entry, Event, Extension, LimitKind, Request};
-pub use fault::{Fault, FaultClass};
+pub use fault::{Fault, FaultClass, with_causes};
 pub use id::{Identity, OWNER_TAG, SANDBOX_ACCOUNT, SESSION_TAG, SessionId};
 pub use image::{
     BuildRecipe, ImageConfig, ImageProgress, ImageSource, ImageSpec, LayerProgress, LayerState, Platforms, SupplyStage,
