@@ -1,6 +1,7 @@
 //! Prices by the real binary: shown, taken from files, addresses and AWS's Price List, and taken up by a running daemon.
 //!
-//! Files are made here in AWS's shape; addresses are this test's own; the Price List is the sandbox's.
+//! Files are made here in AWS's shape; addresses are this test's own; the Price List is the sandbox's. What is taken of a
+//! file is read a second time by a program in Python that shares nothing with labguard.
 
 #[path = "support/house.rs"]
 mod house;
@@ -9,11 +10,12 @@ mod house;
 mod sandbox_process;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 use house::House;
@@ -47,6 +49,119 @@ fn price_file(vcpu: &str) -> String {
         "terms": { "OnDemand": { "A": term("A", "0.0300000000"), "B": term("B", vcpu), "C": term("C", "0.0900000000") } },
     });
     file.to_string()
+}
+
+/// A price file of several services and regions, drawn from `seed`: products of ours among such as are easily mistaken for
+/// them, tiers, free tiers, units that are not ours.
+fn drawn(seed: u64) -> String {
+    const REGIONS: [(&str, &str); 5] = [
+        ("us-east-1", "USE1-"),
+        ("eu-west-1", "EU-"),
+        ("eu-central-1", "EUC1-"),
+        ("ap-northeast-1", "APN1-"),
+        ("ap-south-1", "APS3-"),
+    ];
+    const USAGES: [(&str, &str, &str); 26] = [
+        ("AmazonECS", "Fargate-vCPU-Hours:perCPU", "hours"),
+        ("AmazonECS", "Fargate-GB-Hours", "Hrs"),
+        ("AmazonECS", "Fargate-ARM-vCPU-Hours:perCPU", "hours"),
+        ("AmazonECS", "Fargate-ARM-GB-Hours", "hours"),
+        ("AmazonECS", "Fargate-Windows-vCPU-Hours:perCPU", "hours"),
+        ("AmazonECS", "Fargate-Windows-GB-Hours", "hours"),
+        ("AmazonECS", "Fargate-Windows-OS-Hours:perCPU", "hours"),
+        ("AmazonECS", "SpotUsage-Fargate-vCPU-Hours:perCPU", "hours"),
+        ("AmazonECS", "SpotUsage:Fargate-ARM-GB-Hours", "hours"),
+        ("AmazonECS", "ECS-EC2-vCPU-Hours", "vCPU-Hours"),
+        ("AmazonECS", "XFargate-GB-Hours", "hours"),
+        ("AmazonECS", "Fargate-GB-Hours-Archived", "hours"),
+        ("AmazonEKS", "Fargate-vCPU-Hours:perCPU", "hours"),
+        ("AmazonECR", "TimedStorage-ByteHrs", "GB-Mo"),
+        ("AmazonS3", "TimedStorage-ByteHrs", "GB-Mo"),
+        ("AmazonCloudWatch", "TimedStorage-ByteHrs", "GB-Mo"),
+        ("AmazonCloudWatch", "TimedStorage-ByteHrs", "Hrs"),
+        ("AmazonCloudWatch", "DataProcessing-Bytes", "GB"),
+        ("AmazonCloudWatch", "DataProcessing-Bytes", "GB-Mo"),
+        ("AmazonCloudWatch", "DataProcessingIA-Bytes", "GB"),
+        ("AmazonCloudWatch", "CW:MetricMonitorUsage", "Metrics"),
+        ("AmazonCloudWatch", "CW:Requests", "Requests"),
+        ("AmazonCloudWatch", "CW:GMD-Requests", "Requests"),
+        ("AmazonVPC", "PublicIPv4:InUseAddress", "Hrs"),
+        ("AmazonVPC", "PublicIPv4:IdleAddress", "Hrs"),
+        ("AmazonVPC", "PublicIPv4:InUseAddress:More", "Hrs"),
+    ];
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let (mut products, mut terms) = (serde_json::Map::new(), serde_json::Map::new());
+    for number in 0..dice.usize(60..200) {
+        let sku = format!("SKU{number:08}");
+        let (region, own) = REGIONS[dice.usize(..REGIONS.len())];
+        let (service, usage, unit) = USAGES[dice.usize(..USAGES.len())];
+        // Mostly the region's own prefix; sometimes another's, none, or one that only looks like one.
+        let prefix = match dice.u8(..20) {
+            0 => "",
+            1 => "TS-",
+            2 => REGIONS[dice.usize(..REGIONS.len())].1,
+            _ => own,
+        };
+        let place = if dice.u8(..12) == 0 { "AWS Local Zone" } else { "AWS Region" };
+        let attributes = json!({
+            "servicecode": service, "regionCode": region, "locationType": place, "usagetype": format!("{prefix}{usage}"),
+        });
+        products.insert(sku.clone(), json!({ "sku": sku, "attributes": attributes }));
+        let mut dimensions = serde_json::Map::new();
+        for tier in 0..dice.u8(1..4) {
+            let price = match dice.u8(..5) {
+                0 => "0.0000000000".to_owned(),
+                1 => format!("{}", dice.u32(1..30)),
+                _ => {
+                    format!("{}.{:010}{}", dice.u32(..3), dice.u64(..10_000_000_000), ["", "7", "003"][dice.usize(..3)])
+                }
+            };
+            let dimension = json!({ "unit": unit, "beginRange": tier.to_string(), "pricePerUnit": { "USD": price } });
+            dimensions.insert(format!("{sku}.J.{tier}"), dimension);
+        }
+        terms.insert(sku.clone(), json!({ format!("{sku}.J"): { "sku": sku, "priceDimensions": dimensions } }));
+    }
+    let mut parts = vec![("products", Value::Object(products)), ("terms", json!({ "OnDemand": terms }))];
+    if dice.bool() {
+        parts.reverse();
+    }
+    let head = json!({
+        "formatVersion": "v1.0", "offerCode": "Everything", "version": "1", "publicationDate": "2026-11-01T12:00:00Z",
+    });
+    let mut file = head.as_object().unwrap().clone();
+    file.extend(parts.into_iter().map(|(name, part)| (name.to_owned(), part)));
+    Value::Object(file).to_string()
+}
+
+#[test]
+fn another_reader_in_python_takes_the_same_prices() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_labguard"));
+    let python = binary.ancestors().nth(2).expect("target/<profile>/labguard").join("venv/bin/python");
+    assert!(python.exists(), "{} is missing: run ./test (or ./test --prepare) first", python.display());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.json");
+    let mut compared = 0;
+    for seed in 0..12 {
+        fs::write(&path, drawn(seed)).unwrap();
+        let done = Command::new(&python)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/read_prices.py"))
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", said(&done));
+        let theirs: BTreeMap<String, i64> = serde_json::from_slice(&done.stdout).unwrap();
+        let ours: BTreeMap<String, i64> = labguard::rates::read(&path, "index.json", None)
+            .unwrap()
+            .prices
+            .iter()
+            .flat_map(|(region, prices)| {
+                prices.iter().map(move |(item, price)| (format!("{region} {}", item.key()), price.amount.nanos()))
+            })
+            .collect();
+        assert_eq!(ours, theirs, "seed {seed}");
+        compared += ours.len();
+    }
+    assert!(compared > 200, "only {compared} prices were compared");
 }
 
 fn write(house: &House, name: &str, bytes: impl AsRef<[u8]>) -> String {

@@ -3,6 +3,8 @@
 The sandbox must answer as AWS documents it (docs/sandbox.md); where it refuses, the code is AWS's.
 """
 
+import json
+
 import botocore.exceptions
 import pytest
 
@@ -180,3 +182,18 @@ def test_metrics_and_tags_are_kept_and_given_back(client):
         patience=60,
     )
     assert found == [{"ResourceARN": arn, "Tags": [{"Key": "labguard:session", "Value": "x-1"}]}]
+
+
+def test_the_price_list_is_read_page_by_page(client):
+    pricing = client("pricing")
+    wanted = [{"Type": "TERM_MATCH", "Field": "regionCode", "Value": REGION}]
+    pages = pricing.get_paginator("get_products").paginate(
+        ServiceCode="AmazonECS", Filters=wanted, PaginationConfig={"PageSize": 3}
+    )
+    products = [json.loads(text) for page in pages for text in page["PriceList"]]
+    usage = {it["product"]["attributes"]["usagetype"]: it for it in products}
+    assert len(products) == len(usage) == 7
+    (term,) = usage["USE1-Fargate-vCPU-Hours:perCPU"]["terms"]["OnDemand"].values()
+    (dimension,) = term["priceDimensions"].values()
+    assert dimension["pricePerUnit"] == {"USD": "0.0404800000"}
+    assert refusal(pricing.get_products, ServiceCode="AmazonNothing") == "InvalidParameterException"

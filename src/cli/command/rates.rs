@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
 
 use super::super::{
     CliError, Context, ExitCode,
@@ -18,8 +18,9 @@ use crate::{
 /// Arguments of `rates`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prices come from three places, and the later go before the earlier: what ships with labguard, what was imported or
-asked for, and [rates.REGION] of the configuration. A running daemon takes up what was imported by itself.
+Prices come from three places, and the later go before the earlier: what ships with labguard, what
+was imported or asked for, and [rates.REGION] of the configuration. A running daemon takes up what
+was imported by itself.
 
 Examples:
   labguard rates
@@ -40,8 +41,9 @@ pub struct RatesArgs {
 pub enum What {
     /// Take the prices in one of AWS's price files.
     #[command(after_help = "\
-The file is the index.json of one offer, gzipped or not, of one region or of all; only what labguard prices is taken,
-and of all regions in it unless --region names one. Nothing is changed where the file is cut, damaged or something else.
+The file is the index.json of one offer, gzipped or not, of one region or of all. What labguard prices
+is taken, of all regions in it unless --region names one. Nothing is changed where the file is cut,
+damaged or something else.
 
 Examples:
   labguard rates import index.json
@@ -60,7 +62,7 @@ pub struct Import {
     #[arg(value_name = "FILE|URL", required_unless_present = "offer", conflicts_with = "offer")]
     pub source: Option<String>,
     /// Fetch AWS's present price file of an offer, for the region; may be given several times.
-    #[arg(long, value_name = "OFFER", value_parser = offer)]
+    #[arg(long, value_name = "OFFER", value_parser = PossibleValuesParser::new(offers().map(|(offer, _)| offer)))]
     pub offer: Vec<String>,
 }
 
@@ -154,23 +156,4 @@ fn tell(context: &Context, settings: &Settings, taken: &Taken) -> Result<ExitCod
         ),
     );
     Ok(ExitCode::Ok)
-}
-
-fn offer(text: &str) -> Result<String, String> {
-    let known: Vec<&str> = offers().map(|(offer, _)| offer).collect();
-    if known.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("labguard takes no price from it; expected one of {}", known.join(", ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_offer_without_prices_of_ours_is_refused_by_name() {
-        assert_eq!(offer("AmazonECS"), Ok("AmazonECS".to_owned()));
-        assert!(offer("AmazonEC2").unwrap_err().contains("AmazonVPC"));
-    }
 }
