@@ -134,7 +134,7 @@ fn the_age_that_is_warned_of_can_be_none() {
         "{expected}"
     );
     let settings = load(&Request::default()).unwrap();
-    assert_eq!(settings.daemon.rates_max_age, Some(Span::from_mins(180 * 24 * 60)));
+    assert_eq!(settings.daemon.rates_max_age, Some(Span::from_mins(365 * 24 * 60)));
 }
 
 #[test]
