@@ -201,7 +201,7 @@ fn prices_are_shown_with_their_unit_age_and_source() {
     assert!(!said(&young).contains("older than"), "{}", said(&young));
     let old = house.run(&["rates", "--set", "daemon.rates_max_age=30d"]);
     assert!(
-        said(&old).contains("older than 30days") && said(&old).contains("Windows licence (2024-01-01)"),
+        said(&old).contains("older than 30 days") && said(&old).contains("Windows licence (2024-01-01)"),
         "{}",
         said(&old)
     );
@@ -403,8 +403,8 @@ fn a_plan_warns_of_prices_that_are_older_than_they_should_be() {
     });
     house.start();
     let plan = house.json(&["plan", "admission"]);
-    assert!(plan["warnings"].to_string().contains("older than 1day"), "{plan}");
-    assert!(house.log().contains("older than 1day"), "{}", house.log());
+    assert!(plan["warnings"].to_string().contains("older than 1 day"), "{plan}");
+    assert!(house.log().contains("older than 1 day"), "{}", house.log());
     assert!(Path::new(&house.folder.path().join("state")).exists());
     assert_eq!(house.end(), Some(0));
 }

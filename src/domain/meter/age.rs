@@ -30,12 +30,22 @@ pub fn age_warning(card: &RateCard, items: &[Item], most: Option<Span>, now: Tim
         aged(card, items, most, now).iter().map(|aged| format!("{} ({})", aged.item, aged.as_of)).collect();
     (!named.is_empty()).then(|| {
         format!(
-            "prices in {} are older than {most} (daemon.rates_max_age): {}; `labguard rates refresh` asks AWS for its \
+            "prices in {} are older than {} (daemon.rates_max_age): {}; `labguard rates refresh` asks AWS for its \
              prices, `labguard rates import` takes its price file",
             card.region,
+            in_days(most),
             named.join(", ")
         )
     })
+}
+
+/// Ages are told in days: nobody counts a price's in months and hours.
+fn in_days(age: Span) -> String {
+    match age.as_secs() / 86_400 {
+        0 => age.to_string(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
 }
 
 #[cfg(test)]
@@ -62,7 +72,7 @@ mod tests {
         assert_eq!(aged(&card, &items, days(30), next), [Aged { item: Item::VcpuX86, as_of: "2026-10-01" }]);
         assert_eq!(age_warning(&card, &items, None, next), None);
         let said = age_warning(&card, &items, Some(days(30)), next).unwrap();
-        assert!(said.contains("older than 30days") && said.contains("Fargate vCPU (2026-10-01);"), "{said}");
+        assert!(said.contains("older than 30 days") && said.contains("Fargate vCPU (2026-10-01);"), "{said}");
         assert_eq!(age_warning(&card, &items, Some(days(40)), next), None);
     }
 }
