@@ -141,7 +141,7 @@ fn the_age_that_is_warned_of_can_be_none() {
 fn old_prices_are_warned_of_where_a_session_needs_them() {
     let text = "[sessions.a]\nowner = \"me\"\nimage.uri = \"a.b/c:1\"\n";
     let settings = loaded(text).unwrap();
-    let now = "2027-02-01T00:00:00Z".parse().unwrap();
+    let now = "2027-04-01T00:00:00Z".parse().unwrap();
     let said = settings.age_warning(now).unwrap();
     assert!(said.contains("log data taken in (2026-03-01)") && !said.contains("secret"), "{said}");
     assert_eq!(loaded(&format!("{text}[daemon]\nrates_max_age = \"never\"\n")).unwrap().age_warning(now), None);
