@@ -244,6 +244,7 @@ mod tests {
             life: Life::Leaving,
             ours: true,
             intended_at: began,
+            set_back: (Span::ZERO, Span::ZERO),
             asked_at: None,
             live_at: Some(began),
             leaving_at: Some(began),

@@ -58,7 +58,6 @@ class Session:
         self.heard = 0
         # What a clock that was set back, or that runs behind AWS's, has hidden: it is billed all the same.
         self.hidden = 0
-        self.hidden_at = None
         self.receipt = None
         self.terms = {}
         self.public_ip = True
@@ -84,7 +83,6 @@ class Session:
 
     def on_clock_set_back(self, at, event):
         self.hidden += span(event["by"])
-        self.hidden_at = at
         self.heard = at
 
     def on_metered(self, _at, event):
@@ -98,6 +96,7 @@ class Session:
             before = thing or {}
             thing = self.things[event["key"]] = {
                 "exists": True, "never": False, "ours": True, "meant": at, "born": None, "gone": None,
+                "hidden": self.hidden, "hidden_at_end": 0,
                 "facts": None, "size": None, "bytes": None,
             }
             assert not before.get("exists"), event
@@ -115,7 +114,7 @@ class Session:
         elif effect in ("removed", "already_gone", "removal_requested"):
             self.end(at, thing)
         elif effect == "not_ours":
-            thing.update(ours=False, exists=False, never=event["action"] == "create", gone=at)
+            thing.update(ours=False, exists=False, never=event["action"] == "create", gone=at, hidden_at_end=self.hidden)
 
     def on_vanished(self, at, event):
         if event["key"] in self.things:
@@ -133,7 +132,6 @@ class Session:
         ahead = max(map(instant, times), default=0) - self.now()
         if ahead > 0:
             self.hidden += ahead
-            self.hidden_at = at
         thing["size"] = event["size"]
         thing["born"] = at if thing["born"] is None else thing["born"]
         stopped = facts["status"] == "STOPPED"
@@ -156,17 +154,14 @@ class Session:
     def on_closed(self, _at, event):
         self.receipt = event["receipt"]
 
-    @staticmethod
-    def end(at, thing):
+    def end(self, at, thing):
         if thing["exists"]:
-            thing.update(exists=False, never=thing["born"] is None, gone=at)
+            thing.update(exists=False, never=thing["born"] is None, gone=at, hidden_at_end=self.hidden)
 
     def gone(self, thing):
         """When it was proven gone, by a clock that nothing sets back."""
         at = thing["gone"]
-        if thing["exists"] or at is None:
-            return at
-        return at + self.hidden if self.hidden_at is not None and at >= self.hidden_at else at
+        return None if at is None else at + thing["hidden_at_end"]
 
     def uses(self):
         """Everything that is paid for: (key, item, units by an instant, units of one price, begin, end)."""
@@ -176,7 +171,7 @@ class Session:
             if key.startswith("task/"):
                 yield from self.task(key, thing)
             elif key.startswith("image/") and thing["ours"] and thing["bytes"] is not None:
-                begin = thing["meant"] if thing["born"] is None else thing["born"]
+                begin = (thing["meant"] if thing["born"] is None else thing["born"]) + thing["hidden"]
                 # By the begun kilobyte, for a month of 730 hours, per GB of a thousand million bytes.
                 each = -(-thing["bytes"] // 1000)
                 yield lasting(key, "image_storage", begin, self.gone(thing), each, 1_000_000 * 730 * 3600)
@@ -186,7 +181,7 @@ class Session:
     def task(self, key, thing):
         facts = thing["facts"] or {}
         told = [facts.get(name) for name in ("pull_started_at", "created_at", "started_at")]
-        begin = next((instant(time) for time in told if time), thing["meant"])
+        begin = next((instant(time) for time in told if time), thing["meant"] + thing["hidden"])
         end = instant(facts["stopped_at"]) if facts.get("stopped_at") else self.gone(thing)
         size = thing["size"] or {"cpu": 256, "memory": 512, "storage": 20, "arch": "X86_64", "spot": False}
         kind = ("spot_" if size["spot"] else "") + "{}_" + {"X86_64": "x86", "ARM64": "arm"}[size["arch"]]

@@ -320,7 +320,11 @@ impl World {
     async fn check_record(&self, id: &SessionId) -> Result<(), String> {
         let record = self.parts.journal.record(id).await.map_err(|error| error.to_string())?;
         let Some(record) = record else { return Ok(()) };
-        let findings = invariants::lint(&record, &self.policy, self.parts.clock.now());
+        let mut findings = invariants::lint(&record, &self.policy, self.parts.clock.now());
+        if self.clock_is_set && !record.is_closed() {
+            // A clock that leapt ahead over-counts until AWS's own timestamps settle the account: the receipt is held to it.
+            findings.retain(|finding| !finding.text.starts_with("spent "));
+        }
         if findings.is_empty() { Ok(()) } else { Err(format!("the linter found {findings:?} in {record:#?}")) }
     }
 

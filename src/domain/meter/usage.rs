@@ -130,21 +130,22 @@ fn of_resource<'r>(record: &'r Record, key: ResourceKey, resource: &'r Resource)
     if resource.life == Life::Never {
         return nothing;
     }
+    let gone = resource.gone_at.map(|at| at + resource.set_back.1);
     match key.kind {
         ResourceKind::Task => {
             let facts = resource.task.as_ref();
             let from = facts
                 .and_then(|facts| facts.pull_started_at.or(facts.created_at).or(facts.started_at))
-                .unwrap_or(resource.intended_at);
-            let until = facts.and_then(|facts| facts.stopped_at).or_else(|| gone_at(record, resource));
+                .unwrap_or(resource.intended_at + resource.set_back.0);
+            let until = facts.and_then(|facts| facts.stopped_at).or(gone);
             let size = resource.size.unwrap_or(TaskSize::SMALLEST);
             of_task(Terms::of(record), Some(key), &size, from, until)
         }
         ResourceKind::Image => match resource.bytes.filter(|_| resource.ours) {
             Some(bytes) => {
-                let from = resource.live_at.unwrap_or(resource.intended_at);
+                let from = resource.live_at.unwrap_or(resource.intended_at) + resource.set_back.0;
                 let each = bytes.div_ceil(1000);
-                let flow = Flow::Time { from, until: gone_at(record, resource), least: 0, step: 1, each };
+                let flow = Flow::Time { from, until: gone, least: 0, step: 1, each };
                 let stored = Use { key: Some(key), item: Item::ImageStorage, flow, per: 1_000_000 * MONTH_SECS };
                 [Some(stored), None, None, None, None, None]
             }
@@ -159,12 +160,6 @@ fn of_resource<'r>(record: &'r Record, key: ResourceKey, resource: &'r Resource)
         | ResourceKind::TaskDefinition
         | ResourceKind::Service => nothing,
     }
-}
-
-/// When it was proven gone, by the clock that goes on where it was when it is set back.
-fn gone_at(record: &Record, resource: &Resource) -> Option<Timestamp> {
-    let after = |at: Timestamp| record.set_back_at.is_some_and(|step| at >= step);
-    resource.gone_at.map(|at| if after(at) { at + record.set_back } else { at })
 }
 
 /// How a session's tasks are billed.

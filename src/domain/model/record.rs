@@ -322,11 +322,12 @@ impl Record {
             }
             Event::Vanished { key } => {
                 if let Some(resource) = self.resources.get_mut(key) {
-                    resource.end(at);
+                    resource.end(at, self.set_back);
                 }
             }
             Event::TaskSeen { key, facts, size } => {
-                let task = self.resources.entry(*key).or_insert_with(|| Resource::intended(at, &facts.arn));
+                let set_back = self.set_back;
+                let task = self.resources.entry(*key).or_insert_with(|| Resource::intended(at, set_back, &facts.arn));
                 task.id = Some(facts.arn.clone());
                 // AWS's clock is ahead of ours: what it has billed by then has gone by.
                 let ahead = facts.latest().since(self.heard_at + self.set_back);
@@ -344,13 +345,13 @@ impl Record {
                     self.clean_passes = 0;
                 }
                 if facts.is_stopped() {
-                    task.end(at);
+                    task.end(at, self.set_back);
                 }
                 task.task = Some(facts.clone());
             }
             Event::TaskLost { key, loss, detail } => {
                 if let Some(task) = self.resources.get_mut(key) {
-                    task.end(at);
+                    task.end(at, self.set_back);
                 }
                 self.last_loss = Some((*key, *loss, detail.clone()));
                 self.health = None;
@@ -446,13 +447,14 @@ impl Record {
         name: &str,
         size: Option<super::size::TaskSize>,
     ) {
-        let resource = self.resources.entry(key).or_insert_with(|| Resource::intended(at, name));
+        let set_back = self.set_back;
+        let resource = self.resources.entry(key).or_insert_with(|| Resource::intended(at, set_back, name));
         resource.asked_at = Some(at);
         match action {
             Action::Create => {
                 // Intending again what is gone (a resume) starts a new life; a live one stays as it is.
                 if !resource.life.may_exist() {
-                    *resource = Resource::intended(at, name);
+                    *resource = Resource::intended(at, set_back, name);
                 }
                 resource.asked_at = Some(at);
                 resource.size = size.or(resource.size);
@@ -491,11 +493,12 @@ impl Record {
                     facts.wanted = false;
                 }
             }
-            Effect::Removed | Effect::AlreadyGone | Effect::RemovalRequested => resource.end(at),
+            Effect::Removed | Effect::AlreadyGone | Effect::RemovalRequested => resource.end(at, self.set_back),
             Effect::NotOurs => {
                 resource.ours = false;
                 resource.life = if action == Action::Create { Life::Never } else { Life::Gone };
                 resource.gone_at = Some(at);
+                resource.set_back.1 = self.set_back;
             }
         }
     }
@@ -546,13 +549,14 @@ impl Record {
 }
 
 impl Resource {
-    fn intended(at: Timestamp, name: &str) -> Self {
+    fn intended(at: Timestamp, set_back: Span, name: &str) -> Self {
         Resource {
             name: name.to_owned(),
             id: None,
             life: Life::Intended,
             ours: true,
             intended_at: at,
+            set_back: (set_back, Span::ZERO),
             asked_at: None,
             live_at: None,
             leaving_at: None,
@@ -565,8 +569,9 @@ impl Resource {
         }
     }
 
-    fn end(&mut self, at: Timestamp) {
+    fn end(&mut self, at: Timestamp, set_back: Span) {
         if self.life.may_exist() {
+            self.set_back.1 = set_back;
             self.life = if self.live_at.is_some() { Life::Gone } else { Life::Never };
             self.gone_at = Some(at);
         }

@@ -8,7 +8,7 @@ use super::{
     fault::{Fault, FaultClass},
     size::TaskSize,
     task::TaskFacts,
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
 
 /// What kinds of thing a session makes.
@@ -209,6 +209,10 @@ pub struct Resource {
     pub ours: bool,
     /// When it was first intended.
     pub intended_at: Timestamp,
+    /// By how much the clock had been set back when it was intended, and when it was proven gone: its time is billed by a
+    /// clock that goes on where it was.
+    #[serde(default)]
+    pub set_back: (Span, Span),
     /// When its present action was last asked of the cloud.
     #[serde(default)]
     pub asked_at: Option<Timestamp>,
