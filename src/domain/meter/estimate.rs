@@ -1,7 +1,7 @@
 //! What a session would make and cost, before it is started (`labguard plan`).
 
 use crate::domain::{
-    model::{Basis, CostLine, Estimate, ImageSource, Money, RateCard, ResourceKind, Span},
+    model::{Basis, CostLine, Estimate, ImageSource, Item, Money, RateCard, ResourceKind, Span},
     policy::{Policy, RunMode},
 };
 
@@ -49,11 +49,17 @@ fn metrics(policy: &Policy) -> (u64, u64) {
     (calls_per_hour(policy), policy.metrics.cloudwatch.len() as u64)
 }
 
+/// What the addresses of all tasks cost at once when an hour of them begins, where they are billed by the hour.
+fn begun_hours(policy: &Policy, card: &RateCard) -> Money {
+    let by_hour = policy.accounting.ipv4_by_hour && policy.network.public_ip;
+    if by_hour { card.amount(Item::PublicIpv4).times(i64::from(tasks(policy))) } else { Money::ZERO }
+}
+
 /// What a session costs that lives for its least lifetime and is then taken down.
 #[must_use]
 pub fn least_cost(policy: &Policy, card: &RateCard) -> Money {
     let lived = policy.limits.min_lifetime.max(Span::from_secs(MINIMUM_SECS));
-    worst_rate(policy, card).per_hour_over(lived + drain(policy))
+    worst_rate(policy, card).per_hour_over(lived + drain(policy)) + begun_hours(policy, card)
 }
 
 /// The stated worst case over the budget.
@@ -62,10 +68,12 @@ pub fn least_cost(policy: &Policy, card: &RateCard) -> Money {
 /// [`TURN_ALLOWANCE`], the stop time-out and allowance are the policy's, and the minute is Fargate's minimum
 /// charge for a task that a restart began just before. The drain is already inside the budget check
 /// (`spend + teardown cost ≥ budget`); it is stated once more so that a teardown of twice the allowed
-/// length still keeps the promise.
+/// length still keeps the promise. Where addresses are billed by the begun hour, two hours of them come on top: one that
+/// begins with a restart's task, one that the drain of another begins.
 #[must_use]
 pub fn overshoot(policy: &Policy, card: &RateCard) -> Money {
-    worst_rate(policy, card).per_hour_over(TURN_ALLOWANCE + drain(policy) + Span::from_secs(MINIMUM_SECS))
+    let jumps = begun_hours(policy, card).times(2);
+    worst_rate(policy, card).per_hour_over(TURN_ALLOWANCE + drain(policy) + Span::from_secs(MINIMUM_SECS)) + jumps
 }
 
 /// What a session of this policy would make and cost.
