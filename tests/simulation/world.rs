@@ -370,7 +370,7 @@ impl World {
             }
         }
         let allowed = receipt.budget + record.overshoot;
-        if receipt.total > allowed && !record.was_stuck {
+        if receipt.total > allowed {
             return Err(format!(
                 "spent {} of a budget of {} with a stated overshoot of {}",
                 receipt.total.exact(),

@@ -112,7 +112,7 @@ fn money(record: &Record, policy: &Policy, now: Timestamp, say: &mut Say<'_>) {
     let budget = (policy.limits.budget + record.extensions.budget).min(most);
     let stated = record.overshoot.max(meter::overshoot(policy, &card));
     // A session that is stuck says itself what it still costs.
-    if !record.was_stuck && record.blockers.is_empty() && spend > budget + stated {
+    if record.phase != Phase::Stuck && record.blockers.is_empty() && spend > budget + stated {
         say(
             Severity::Error,
             format!("spent {spend}: more than the budget of {budget} and the stated overshoot of {stated}"),

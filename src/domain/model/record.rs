@@ -150,9 +150,6 @@ pub struct Record {
     pub last_loss: Option<(ResourceKey, TaskLoss, String)>,
     /// Warnings given, with the time they warned of.
     pub warned: BTreeSet<(LimitKind, Span, Timestamp)>,
-    /// Whether AWS ever kept it from ending for long: then no stated bound could hold, and it said so.
-    #[serde(default)]
-    pub was_stuck: bool,
     /// Clean verification passes in a row.
     pub clean_passes: u32,
     /// When the last verification pass was.
@@ -233,7 +230,6 @@ impl Record {
             resumed_at: None,
             last_loss: None,
             warned: BTreeSet::new(),
-            was_stuck: false,
             clean_passes: 0,
             verified_at: None,
             blockers: Vec::new(),
@@ -310,7 +306,6 @@ impl Record {
                     self.phase_since = at;
                 }
                 self.phase = *phase;
-                self.was_stuck |= *phase == Phase::Stuck;
                 self.phase_because.clone_from(because);
             }
             Event::Intended { key, action, name, size } => self.intend(at, *key, *action, name, *size),
