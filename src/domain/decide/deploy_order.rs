@@ -12,8 +12,8 @@
 
 use crate::domain::{
     model::{
-        Cause, FaultClass, ImageSpec, Life, Phase, Resource, ResourceKey, ResourceKind, Span, Spec, Stage, Step,
-        TaskDefinitionSpec, TaskSpec, Timestamp, mark_of,
+        Cause, Fault, FaultClass, ImageSpec, Life, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Spec,
+        Stage, Step, TaskDefinitionSpec, TaskSpec, Timestamp, mark_of,
     },
     policy::{Names, RunMode, retry},
 };
@@ -29,8 +29,19 @@ const LONGEST_RESTART_WAIT: Span = Span::from_mins(5);
 /// For how long a replaced task may hold up its successor.
 const HANDOVER: Span = Span::from_mins(2);
 
+/// For how long AWS may refuse to stop a replaced task before the session is ended instead.
+const STOP_PATIENCE: Span = Span::from_mins(10);
+
 /// Ends the session where something can never be made.
 pub(super) fn give_up(turn: &mut Turn<'_>) {
+    if let Some((key, since, fault)) = refused_stop(&turn.record)
+        && turn.reached(since + STOP_PATIENCE)
+    {
+        let why = retry::explain(&fault);
+        let detail = format!("{key} cannot be stopped, so that nothing may take its place: {why}: {fault}");
+        turn.end(Cause::CrashLoop, detail, Stage::Teardown);
+        return;
+    }
     let worst = turn.record.resources.iter().find_map(|(key, resource)| {
         let name = &resource.name;
         if resource.life == Life::Never && !resource.ours {
@@ -53,6 +64,15 @@ pub(super) fn give_up(turn: &mut Turn<'_>) {
     } else {
         turn.end(Cause::DeployFailed, detail, Stage::Teardown);
     }
+}
+
+/// The replaced task that AWS did not agree to stop, since when, and what it said last.
+fn refused_stop(record: &Record) -> Option<(ResourceKey, Timestamp, Fault)> {
+    record.tasks().find_map(|(key, task)| {
+        let refused = task.life == Life::Leaving && task.ours;
+        let (_, fault) = task.last_fault.as_ref().filter(|_| refused)?;
+        Some((key, task.leaving_at?, fault.clone()))
+    })
 }
 
 /// Every create that can be asked for now.
@@ -230,7 +250,11 @@ fn next_task(turn: &mut Turn<'_>) -> Option<ResourceKey> {
             return None;
         }
     }
-    // One task at a time: the old one is let go first, but not waited for without end.
+    // One task at a time, since each is paid for: the old one is let go first. Its death is not waited for without
+    // end, AWS's consent to it is.
+    if refused_stop(&turn.record).is_some() {
+        return None;
+    }
     let held_up = turn
         .record
         .tasks()

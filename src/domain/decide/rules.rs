@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{
     meter::{self, RateBook},
     model::{
-        Action, ActivityReading, Cause, CredentialReading, Event, FaultClass, HealthReading, LimitKind, Money,
+        Action, ActivityReading, Cause, CredentialReading, Effect, Event, FaultClass, HealthReading, LimitKind, Money,
         Observation, Phase, Plan, Record, ResourceKey, ResourceKind, Span, Stage, Step, Timestamp, Want,
     },
     policy::{Hours, Policy, ShutdownPolicy},
@@ -213,6 +213,54 @@ fn capacity_rotates_the_subnets_and_is_given_up_after_ten_tries() {
     assert_ne!(first[0], first[1], "another zone is tried");
     let plan = look(&record, &policy, &Observation::default(), world.now + Span::from_mins(10));
     assert_eq!(ended(&plan), Some((Cause::DeployFailed, Stage::Teardown)));
+}
+
+#[test]
+fn a_task_that_aws_will_not_stop_is_asked_again_soon_and_has_no_successor_beside_it() {
+    let mut policy = policy();
+    policy.task.restart_backoff = Span::from_secs(1);
+    let (mut record, start) = running(&policy);
+    let (task, stop) = (ResourceKey::task(1), Action::Stop);
+    record.apply(start, &Event::Restarting { restart: 1, because: "unhealthy".into() });
+    record.apply(start, &Event::Entered { phase: Phase::Starting, because: "restart".into() });
+    record.apply(start, &Event::Intended { key: task, action: stop, name: "lab-1".into(), size: None });
+    let mut asked = Vec::new();
+    let mut now = start;
+    while record.ending.is_none() && now.since(start) < Span::from_mins(60) {
+        record.apply(now, &Event::Failed { key: Some(task), action: stop, fault: fault(FaultClass::Throttled) });
+        let refused_at = now;
+        loop {
+            now = now + Span::from_secs(1);
+            let plan = look(&record, &policy, &Observation::default(), now);
+            assert!(!plan.steps.iter().any(Step::creates), "two tasks would be paid for: {:?}", plan.steps);
+            for note in &plan.notes {
+                record.apply(now, note);
+            }
+            if record.ending.is_some() || plan.steps.iter().any(|step| step.key() == Some(task)) {
+                break;
+            }
+        }
+        asked.push(now.since(refused_at));
+    }
+    assert!(
+        asked.len() > 20 && asked.iter().max() <= Some(&Span::from_secs(30)),
+        "what costs is asked often: {asked:?}"
+    );
+    let ending = record.ending.clone().unwrap();
+    assert_eq!((ending.cause, ending.stage), (Cause::CrashLoop, Stage::Teardown));
+    assert!(ending.detail.contains("task 1 cannot be stopped"), "{}", ending.detail);
+
+    // Once AWS has accepted the stop, a slow death holds its successor up for two minutes only.
+    let (mut record, start) = running(&policy);
+    record.apply(start, &Event::Restarting { restart: 1, because: "unhealthy".into() });
+    record.apply(start, &Event::Entered { phase: Phase::Starting, because: "restart".into() });
+    record.apply(start, &Event::Intended { key: task, action: stop, name: "lab-1".into(), size: None });
+    record.apply(start, &Event::Done { key: task, action: stop, effect: Effect::StopRequested, id: None });
+    let creates = |secs| {
+        let plan = look(&record, &policy, &Observation::default(), start + Span::from_secs(secs));
+        plan.steps.iter().any(Step::creates)
+    };
+    assert_eq!([30, 119, 120].map(creates), [false, false, true]);
 }
 
 #[test]

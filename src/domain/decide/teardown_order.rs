@@ -125,11 +125,15 @@ fn removal(turn: &Turn<'_>, resource: &Resource, key: ResourceKey, reason: &str)
 }
 
 /// Whether the next try of a removal is due; if not, it is remembered.
-fn is_due(turn: &mut Turn<'_>, resource: &Resource) -> bool {
+fn is_due(turn: &mut Turn<'_>, kind: ResourceKind, resource: &Resource) -> bool {
     let Some((at, fault)) = resource.last_fault.as_ref().filter(|_| resource.life == Life::Leaving) else {
         return true;
     };
-    turn.reached(*at + retry::removal_wait(resource.failures, fault.class))
+    let wait = match kind {
+        ResourceKind::Task | ResourceKind::Service => retry::stop_wait(resource.failures),
+        _ => retry::removal_wait(resource.failures, fault.class),
+    };
+    turn.reached(*at + wait)
 }
 
 /// Stops a task, unless a stop was accepted already, it is not known where it is, or it waits for its next try.
@@ -144,7 +148,7 @@ pub(super) fn stop_task(turn: &mut Turn<'_>, key: ResourceKey, reason: &str) {
         && task.task.is_none()
         && task.failures == 0
         && task.asked_at.is_some_and(|at| !turn.reached(at + crate::domain::model::Span::from_secs(10)));
-    if task.id.is_none() || accepted || unseen || turn.has_step(key) || !is_due(turn, &task) {
+    if task.id.is_none() || accepted || unseen || turn.has_step(key) || !is_due(turn, key.kind, &task) {
         return;
     }
     let removal = removal(turn, &task, key, reason);
@@ -159,7 +163,7 @@ fn remove(turn: &mut Turn<'_>, key: ResourceKey) {
     if key.kind == ResourceKind::Image && may_exist(turn, ResourceKey::only(ResourceKind::Repository)) {
         return;
     }
-    if turn.has_step(key) || !is_due(turn, &resource) {
+    if turn.has_step(key) || !is_due(turn, key.kind, &resource) {
         return;
     }
     let removal = removal(turn, &resource, key, &reason(turn));

@@ -22,6 +22,13 @@ pub fn create_wait(failures: u32) -> Span {
     doubling(failures, Span::from_secs(30))
 }
 
+/// The wait after that many failures in a row of stopping what is paid for by the second: short, however often it
+/// was refused.
+#[must_use]
+pub fn stop_wait(failures: u32) -> Span {
+    doubling(failures, Span::from_secs(30))
+}
+
 /// The wait after that many failures in a row of a removal. What waits for something else to go is asked
 /// often for the first twenty minutes: it is the critical path of a teardown.
 #[must_use]
@@ -111,6 +118,7 @@ mod tests {
         assert_eq!(create_wait(1), Span::from_secs(1));
         assert_eq!(create_wait(4), Span::from_secs(8));
         assert_eq!(create_wait(u32::MAX), Span::from_secs(30));
+        assert_eq!(stop_wait(u32::MAX), Span::from_secs(30));
         assert_eq!(removal_wait(u32::MAX, FaultClass::Transient), Span::from_mins(5));
         assert_eq!(removal_wait(10, FaultClass::Dependency), Span::from_secs(15));
     }
