@@ -19,6 +19,7 @@ pub mod receipt;
 pub mod record;
 pub mod resource;
 pub mod scan;
+pub mod sentinel;
 pub mod size;
 pub mod spec;
 pub mod task;
