@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     model::{Encryption, ImageSource, Platforms, ResourceKind, SessionId, TaskSize},
-    policy::Policy,
+    policy::{Net, Policy},
 };
 
 /// Judges one section.
@@ -78,6 +78,7 @@ impl<'a> Across<'a> {
         self.size(policy.task.size.cpu, policy.task.size.memory);
         self.names(policy);
         self.probes(policy);
+        self.fuse(policy);
         let subnets = policy.network.subnets.len();
         self.rule(&["network.subnets"], subnets <= 16, subnets, || "at most 16 subnets".into());
     }
@@ -226,6 +227,23 @@ impl<'a> Across<'a> {
                 format!("not less than predict.at_least, which is {least}")
             });
         }
+    }
+
+    fn fuse(&mut self, policy: &Policy) {
+        let fuse = &policy.fuse;
+        for net in Net::ALL {
+            let key = match net {
+                Net::Sentinel => "fuse.sentinel",
+                Net::Scheduler => "fuse.scheduler",
+            };
+            self.rule(&["fuse.require", key], fuse.has(net) || !fuse.requires(net), net.name(), || {
+                format!("no net that is switched off: set {key}, or leave it out")
+            });
+        }
+        let taken = fuse.has(Net::Sentinel) && policy.network.ingress.iter().any(|rule| rule.port == fuse.port);
+        self.rule(&["fuse.port", "network.ingress", "fuse.sentinel"], !taken, fuse.port, || {
+            "a port that network.ingress does not open to the application's users".into()
+        });
     }
 
     /// Beside the other sessions: all are in one region, since a daemon talks to one. `others` are the regions of all

@@ -94,6 +94,8 @@ pub(super) enum Form {
     Namespace,
     /// A log filter.
     LogFilter,
+    /// An IPv4 or IPv6 range.
+    Cidr,
 }
 
 /// A key.
@@ -153,6 +155,7 @@ pub(super) const AWS: &[Key] = &[
     key("endpoints.cloudwatch", URL),
     key("endpoints.tagging", URL),
     key("endpoints.pricing", URL),
+    key("endpoints.scheduler", URL),
     key("sandbox.enabled", Kind::Bool),
     key("sandbox.listen", Kind::Text(Form::LoopbackSocket)),
     key("sandbox.latency", Kind::Choice(&["zero", "fast", "aws"])),
@@ -265,6 +268,15 @@ pub(super) const SESSION: &[Key] = &[
     key("end.credentials_margin", Kind::Span(0, DAY)),
     key("end.credentials_expire_at", opt(&Kind::Instant)),
     key("end.stop_allowance", Kind::Span(SECOND, HOUR)),
+    key("fuse.sentinel", Kind::Choice(&["off", "own", "shell"])),
+    key("fuse.sentinel_executable", opt(&ANY)),
+    key("fuse.lease", Kind::Span(MINUTE, DAY)),
+    key("fuse.port", Kind::Int(1, 65_535)),
+    key("fuse.sources", Kind::List(&Kind::Text(Form::Cidr))),
+    key("fuse.end_idle", Kind::Bool),
+    key("fuse.scheduler", Kind::Bool),
+    key("fuse.scheduler_role", opt(&Kind::Text(Form::RoleArn))),
+    key("fuse.require", Kind::List(&Kind::Choice(&["sentinel", "scheduler"]))),
     key("metrics.cloudwatch", Kind::Metrics),
     key("metrics.namespace", Kind::Text(Form::Namespace)),
     key("metrics.interval", Kind::Span(SECOND, HOUR)),

@@ -18,13 +18,15 @@ use crate::domain::{
         RepositorySettings, ResourceKind, Span, Stage, TaskSize,
     },
     policy::{
-        ActivityPolicy, EndPolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
-        Policy, PredictPolicy, RepositoryPolicy, RunMode, ShutdownPolicy, TaskPolicy, Unscanned,
+        ActivityPolicy, EndPolicy, FusePolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, Net,
+        NetworkPolicy, Policy, PredictPolicy, RepositoryPolicy, RunMode, Sentinel, ShutdownPolicy, TaskPolicy,
+        Unscanned,
     },
 };
 
 /// The services that may have endpoints of their own.
-pub(super) const SERVICES: [&str; 9] = ["ecs", "ecr", "ec2", "iam", "sts", "logs", "cloudwatch", "tagging", "pricing"];
+pub(super) const SERVICES: [&str; 10] =
+    ["ecs", "ecr", "ec2", "iam", "sts", "logs", "cloudwatch", "tagging", "pricing", "scheduler"];
 
 fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
@@ -140,6 +142,7 @@ pub(super) fn policy(name: &str, read: &Reader) -> Policy {
             credentials_expire_at: read.instant("end.credentials_expire_at"),
             stop_allowance: read.span("end.stop_allowance"),
         },
+        fuse: fuse(read),
         metrics: MetricsPolicy {
             cloudwatch: read.texts("metrics.cloudwatch"),
             namespace: read.text("metrics.namespace"),
@@ -195,6 +198,22 @@ fn repository(read: &Reader) -> RepositoryPolicy {
             "run" => Unscanned::Run,
             _ => Unscanned::Refuse,
         },
+    }
+}
+
+fn fuse(read: &Reader) -> FusePolicy {
+    let required = read.texts("fuse.require");
+    let sentinel = read.text("fuse.sentinel");
+    FusePolicy {
+        sentinel: Sentinel::ALL.into_iter().find(|choice| choice.name() == sentinel).unwrap_or_default(),
+        sentinel_executable: read.optional_text("fuse.sentinel_executable"),
+        lease: read.span("fuse.lease"),
+        port: read.integer("fuse.port"),
+        sources: read.texts("fuse.sources"),
+        end_idle: read.boolean("fuse.end_idle"),
+        scheduler: read.boolean("fuse.scheduler"),
+        scheduler_role: read.optional_text("fuse.scheduler_role"),
+        require: Net::ALL.into_iter().filter(|net| required.iter().any(|name| name == net.name())).collect(),
     }
 }
 

@@ -141,6 +141,7 @@ pub(super) fn aws(it: &AwsSettings) -> Flat {
         ("endpoints.cloudwatch", own("cloudwatch")),
         ("endpoints.tagging", own("tagging")),
         ("endpoints.pricing", own("pricing")),
+        ("endpoints.scheduler", own("scheduler")),
         ("sandbox.enabled", Value::Boolean(it.sandbox.enabled)),
         ("sandbox.listen", text(it.sandbox.listen)),
         ("sandbox.latency", text(&it.sandbox.latency)),
@@ -185,6 +186,7 @@ pub(super) fn session(it: &Policy) -> Flat {
     flat.extend(task(it));
     flat.extend(probes(it));
     flat.extend(endings(it));
+    flat.extend(fuse(it));
     flat
 }
 
@@ -317,6 +319,21 @@ fn probes(it: &Policy) -> Flat {
         flat.insert("predict.body", text(""));
     }
     flat
+}
+
+fn fuse(it: &Policy) -> Flat {
+    let fuse = &it.fuse;
+    Flat::from([
+        ("fuse.sentinel", text(fuse.sentinel.name())),
+        ("fuse.sentinel_executable", optional(fuse.sentinel_executable.as_ref())),
+        ("fuse.lease", text(fuse.lease)),
+        ("fuse.port", number(fuse.port)),
+        ("fuse.sources", texts(&fuse.sources)),
+        ("fuse.end_idle", Value::Boolean(fuse.end_idle)),
+        ("fuse.scheduler", Value::Boolean(fuse.scheduler)),
+        ("fuse.scheduler_role", optional(fuse.scheduler_role.as_ref())),
+        ("fuse.require", Value::Array(fuse.require.iter().map(|net| text(net.name())).collect())),
+    ])
 }
 
 fn endings(it: &Policy) -> Flat {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     model::{BuildRecipe, ImageConfig, ImageSource, Money, Period, Scope, Span, Stage},
-    policy::{RunMode, Shares, ShutdownPolicy},
+    policy::{FusePolicy, Net, RunMode, Shares, ShutdownPolicy},
 };
 
 const MINIMAL: &str = "[sessions.a]\nowner = \"me\"\nimage.uri = \"registry.example.org/app:1\"\n";
@@ -112,7 +112,9 @@ fn every_key_reaches_the_policy() {
             (_, "image.tag") => "\"other\"".into(),
             (_, "task.cpu") => "512".into(),
             (_, "task.memory") => "1024".into(),
-            (_, "task.execution_role" | "task.task_role") => "\"arn:aws:iam::123456789012:role/x\"".into(),
+            (_, "task.execution_role" | "task.task_role" | "fuse.scheduler_role") => {
+                "\"arn:aws:iam::123456789012:role/x\"".into()
+            }
             (_, "network.vpc") => "\"vpc-0123456789abcdef0\"".into(),
             (_, "network.subnets") => "[\"subnet-0123456789abcdef0\"]".into(),
             (_, "health.port") => return None,
@@ -131,6 +133,8 @@ fn every_key_reaches_the_policy() {
             (_, "predict.at_most") => "7.5".into(),
             (_, "metrics.namespace") => "\"Other\"".into(),
             (_, "adopt") => "[]".into(),
+            (_, "fuse.sources") => "[\"10.0.0.0/8\"]".into(),
+            (_, "fuse.require") => "[\"scheduler\"]".into(),
             (Kind::Ingress, _) => "[{ port = 5000, sources = [\"10.0.0.0/8\"] }]".into(),
             (Kind::Bool, "network.public_ip") => "false".into(),
             (Kind::Bool, _) => "true".into(),
@@ -172,6 +176,7 @@ fn every_key_reaches_the_policy() {
         match key.path {
             "task.cpu" => request.set.push("sessions.a.task.memory=1024".into()),
             "task.memory" => request.set.push("sessions.a.task.cpu=512".into()),
+            "fuse.require" => request.set.push("sessions.a.fuse.scheduler=true".into()),
             "repository.block_on" => request.set.push("sessions.a.image.mirror=true".into()),
             _ => {}
         }
@@ -213,6 +218,19 @@ fn the_shipped_files_are_sound() {
     );
     assert_eq!(policy.end.on_shutdown, ShutdownPolicy::Teardown);
     assert_eq!(policy.limits.idle_timeout, Some(Span::from_secs(20)));
+}
+
+#[test]
+fn a_net_that_is_required_must_be_switched_on_and_its_port_be_its_own() {
+    let wrong = one_mistake("fuse.require = [\"sentinel\"]\n");
+    assert_eq!(wrong.key, "sessions.a.fuse.require");
+    assert!(wrong.expected.contains("fuse.sentinel"), "{wrong:?}");
+    assert_eq!(one_mistake("fuse.sources = [\"10.0.0.1/8\"]\n").key, "sessions.a.fuse.sources[0]");
+    assert_eq!(one_mistake("fuse.sentinel = \"own\"\nfuse.port = 5000\n").key, "sessions.a.fuse.port");
+    let both = "fuse.sentinel = \"own\"\nfuse.scheduler = true\nfuse.require = [\"scheduler\", \"sentinel\"]\n";
+    let fuse = loaded(&format!("{MINIMAL}{both}")).unwrap().sessions["a"].fuse.clone();
+    assert_eq!(fuse.require, [Net::Sentinel, Net::Scheduler]);
+    assert_eq!(loaded(MINIMAL).unwrap().sessions["a"].fuse, FusePolicy::default());
 }
 
 #[test]

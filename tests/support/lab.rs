@@ -9,8 +9,8 @@ use labguard::{
         meter::RateBook,
         model::{Accounting, Arch, ImageSource, Ingress, Money, ResourceKind, Span, Stage, TaskSize},
         policy::{
-            ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
-            PredictPolicy, RepositoryPolicy, RunMode, SharedBudget, ShutdownPolicy, TaskPolicy,
+            ActivityPolicy, EndPolicy, FusePolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names,
+            NetworkPolicy, Policy, PredictPolicy, RepositoryPolicy, RunMode, SharedBudget, ShutdownPolicy, TaskPolicy,
         },
     },
     journal::Journal,
@@ -129,6 +129,7 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
         adopt: Vec::<ResourceKind>::new(),
         image: ImagePolicy::plain(source, "latest"),
         repository: RepositoryPolicy::default(),
+        fuse: FusePolicy::default(),
         task: TaskPolicy {
             run: RunMode::Task,
             size: TaskSize { arch: Arch::X86_64, ..TaskSize::SMALLEST },

@@ -12,8 +12,8 @@ use crate::domain::{
         TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
     },
     policy::{
-        ActivityPolicy, EndPolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy, Policy,
-        RepositoryPolicy, RunMode, ShutdownPolicy, TaskPolicy,
+        ActivityPolicy, EndPolicy, FusePolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
+        Policy, RepositoryPolicy, RunMode, ShutdownPolicy, TaskPolicy,
     },
 };
 
@@ -45,6 +45,7 @@ pub fn policy() -> Policy {
             "v1",
         ),
         repository: RepositoryPolicy::default(),
+        fuse: FusePolicy::default(),
         task: TaskPolicy {
             run: RunMode::Task,
             size: TaskSize::SMALLEST,

@@ -6,10 +6,12 @@
 use serde::{Deserialize, Serialize};
 
 pub mod budget;
+pub mod fuse;
 pub mod hours;
 pub mod retry;
 
 pub use budget::{SharedBudget, Shares};
+pub use fuse::{FusePolicy, Net, Sentinel};
 
 use super::model::{
     Accounting, ImageSource, Ingress, Money, Platforms, RepositorySettings, Severity, Span, Stage, TaskSize, Timestamp,
@@ -53,6 +55,9 @@ pub struct Policy {
     pub accounting: Accounting,
     /// How it ends.
     pub end: EndPolicy,
+    /// What ends it without labguard.
+    #[serde(default)]
+    pub fuse: FusePolicy,
     /// What is published, and where.
     pub metrics: MetricsPolicy,
 }
