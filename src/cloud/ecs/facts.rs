@@ -1,10 +1,10 @@
 //! From ECS's task to ours.
 
-use aws_sdk_ecs::types::Task;
+use aws_sdk_ecs::types::{Container, Task};
 
 use crate::{
     cloud::connect::timestamp,
-    domain::model::{TaskFacts, TaskStatus},
+    domain::model::{SENTINEL_ENDED, TaskFacts, TaskStatus, sentinel},
 };
 
 /// What DescribeTasks and RunTask say of a task; the public address comes from EC2.
@@ -18,10 +18,16 @@ pub(super) fn facts(task: &Task) -> TaskFacts {
     facts.stopped_at = task.stopped_at().map(timestamp);
     facts.stop_code = task.stop_code().map(|code| code.as_str().to_owned());
     facts.stopped_reason = task.stopped_reason().map(ToOwned::to_owned);
-    // The application is the only container; where there are several, the one that tells something.
-    let container = task.containers().iter().find(|c| c.exit_code().is_some() || c.reason().is_some());
+    let telling = |c: &&Container| c.exit_code().is_some() || c.reason().is_some();
+    let (guards, others): (Vec<_>, Vec<_>) =
+        task.containers().iter().filter(telling).partition(|c| c.name() == Some(sentinel::CONTAINER));
+    // The application's word goes first, but where its guard ended by itself: that is why the application ended.
+    let container = others.first().or(guards.first());
     facts.exit_code = container.and_then(|container| container.exit_code());
     facts.container_reason = container.and_then(|container| container.reason()).map(ToOwned::to_owned);
+    if guards.iter().any(|guard| guard.exit_code() == Some(i32::from(sentinel::EXIT_ENDED))) {
+        facts.container_reason = Some(SENTINEL_ENDED.to_owned());
+    }
     facts.eni = task
         .attachments()
         .iter()
@@ -54,5 +60,23 @@ mod tests {
         assert!(facts.is_stopped() && !facts.wanted);
         assert_eq!((facts.exit_code, facts.eni.as_deref()), (Some(137), Some("eni-7")));
         assert_eq!(facts.loss(), crate::domain::model::TaskLoss::OutOfMemory);
+    }
+
+    #[test]
+    fn what_the_guard_did_is_told_apart_from_what_the_application_did() {
+        let container = |name: &str, code| Container::builder().name(name).exit_code(code).build();
+        let loss = |guard, app| {
+            let task = Task::builder()
+                .last_status("STOPPED")
+                .stop_code(TaskStopCode::EssentialContainerExited)
+                .containers(container(sentinel::CONTAINER, guard))
+                .containers(container("app", app))
+                .build();
+            let facts = facts(&task);
+            (facts.loss(), facts.exit_code)
+        };
+        use crate::domain::model::TaskLoss;
+        assert_eq!(loss(0, 143), (TaskLoss::Fused, Some(143)));
+        assert_eq!(loss(137, 3), (TaskLoss::Exited, Some(3)), "the guard was only stopped with the rest");
     }
 }

@@ -3,8 +3,8 @@
 use aws_sdk_ecs::{
     operation::run_task::RunTaskError,
     types::{
-        AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, DesiredStatus, LaunchType,
-        NetworkConfiguration, PropagateTags, Task,
+        AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, DesiredStatus,
+        KeyValuePair, LaunchType, NetworkConfiguration, PropagateTags, Task, TaskOverride,
     },
 };
 
@@ -15,7 +15,7 @@ use crate::{
         fault::{Refusal, of_failure, own},
         needs,
     },
-    domain::model::{Effect, Fault, FaultClass, Removal, Sighting, TaskFacts, TaskSpec},
+    domain::model::{Effect, Fault, FaultClass, Removal, SentinelOrders, Sighting, TaskFacts, TaskSpec, sentinel},
 };
 
 const RUN: &str = "ecs:RunTask";
@@ -30,6 +30,15 @@ pub(super) fn network(spec: &TaskSpec) -> Result<NetworkConfiguration, Fault> {
         .build()
         .map_err(|error| own(FaultClass::Rejected, RUN, "Construction", error.to_string(), None))?;
     Ok(NetworkConfiguration::builder().awsvpc_configuration(vpc).build())
+}
+
+/// The guard's orders: of this task alone, so they go with its run and not with the definition.
+fn overrides(orders: &SentinelOrders) -> TaskOverride {
+    let environment =
+        orders.environment.iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
+    let container =
+        ContainerOverride::builder().name(sentinel::CONTAINER).set_environment(Some(environment.collect())).build();
+    TaskOverride::builder().container_overrides(container).build()
 }
 
 /// Spot's capacity provider, for runs without a launch type.
@@ -71,7 +80,8 @@ impl Cloud {
             .propagate_tags(PropagateTags::TaskDefinition)
             .enable_ecs_managed_tags(true)
             .set_tags(Some(our_tags(owner)))
-            .network_configuration(network(spec)?);
+            .network_configuration(network(spec)?)
+            .set_overrides(spec.sentinel.as_ref().map(overrides));
         run = if spec.spot { run.capacity_provider_strategy(spot()?) } else { run.launch_type(LaunchType::Fargate) };
         match self.call(RUN, run.send()).await {
             Ok(answer) => match answer.tasks.unwrap_or_default().first() {

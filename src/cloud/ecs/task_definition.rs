@@ -3,7 +3,7 @@
 //! A family may hold revisions of others: ours are added beside them and only ours are removed.
 
 use aws_sdk_ecs::types::{
-    Compatibility, ContainerDefinition, CpuArchitecture, EphemeralStorage, KeyValuePair, LogConfiguration, LogDriver,
+    Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, EphemeralStorage, KeyValuePair, LogConfiguration, LogDriver,
     NetworkMode, OsFamily, PortMapping, RuntimePlatform, Tag, TaskDefinition, TaskDefinitionField,
     TaskDefinitionStatus, TransportProtocol,
 };
@@ -16,7 +16,7 @@ use crate::{
         fault::{of_failure, own},
         sighting,
     },
-    domain::model::{Arch, Effect, Fault, FaultClass, Removal, Sighting, TaskDefinitionSpec},
+    domain::model::{Arch, Effect, Fault, FaultClass, Removal, SentinelContainer, Sighting, TaskDefinitionSpec, sentinel},
 };
 
 const LIST: &str = "ecs:ListTaskDefinitions";
@@ -120,7 +120,7 @@ impl Cloud {
             .set_execution_role_arn(spec.execution_role.clone())
             .set_task_role_arn(spec.task_role.clone())
             .set_ephemeral_storage(storage(spec)?)
-            .container_definitions(container(spec, self.region())?)
+            .set_container_definitions(Some(containers(spec, self.region())?))
             .set_tags(Some(our_tags(owner)))
             .tags(Tag::builder().key(FINGERPRINT_TAG).value(wanted).build());
         let answer = self.call(REGISTER, register.send()).await?;
@@ -190,6 +190,51 @@ fn storage(spec: &TaskDefinitionSpec) -> Result<Option<EphemeralStorage>, Fault>
     Ok(Some(EphemeralStorage::builder().size_in_gib(size).build()))
 }
 
+/// MiB of the task's memory that are the guard's.
+const SENTINEL_MEMORY: u32 = 32;
+
+/// The guard first, where there is one: the application starts after it and is stopped before it.
+fn containers(spec: &TaskDefinitionSpec, region: &str) -> Result<Vec<ContainerDefinition>, Fault> {
+    let guard = spec.sentinel.as_ref().map(|guard| sentinel_container(spec, guard, region)).transpose()?;
+    Ok(guard.into_iter().chain([container(spec, region)?]).collect())
+}
+
+/// Essential: when it exits, ECS stops the whole task (aws-facts §1.5).
+fn sentinel_container(
+    spec: &TaskDefinitionSpec,
+    guard: &SentinelContainer,
+    region: &str,
+) -> Result<ContainerDefinition, Fault> {
+    let memory = i32::try_from(SENTINEL_MEMORY).map_err(unbuildable)?;
+    let port = guard.port.map(|port| {
+        PortMapping::builder().container_port(i32::from(port)).protocol(TransportProtocol::Tcp).build()
+    });
+    let mut container = ContainerDefinition::builder()
+        .name(sentinel::CONTAINER)
+        .image(&guard.image)
+        .essential(true)
+        .memory(memory)
+        .stop_timeout(2)
+        .set_port_mappings(port.map(|port| vec![port]));
+    if !guard.command.is_empty() {
+        container = container.set_entry_point(Some(guard.command.clone()));
+    }
+    if let Some(group) = &spec.log_group {
+        container = container.log_configuration(logs(group, region)?);
+    }
+    Ok(container.build())
+}
+
+fn logs(group: &str, region: &str) -> Result<LogConfiguration, Fault> {
+    LogConfiguration::builder()
+        .log_driver(LogDriver::Awslogs)
+        .options("awslogs-group", group)
+        .options("awslogs-region", region)
+        .options("awslogs-stream-prefix", "lab")
+        .build()
+        .map_err(unbuildable)
+}
+
 fn container(spec: &TaskDefinitionSpec, region: &str) -> Result<ContainerDefinition, Fault> {
     let ports = spec
         .ports
@@ -199,7 +244,8 @@ fn container(spec: &TaskDefinitionSpec, region: &str) -> Result<ContainerDefinit
         spec.environment.iter().map(|(name, value)| KeyValuePair::builder().name(name).value(value).build());
     // On Fargate the container may have all of the task; saying so is legal and clearer to every endpoint.
     let cpu = i32::try_from(spec.size.cpu).map_err(unbuildable)?;
-    let memory = i32::try_from(spec.size.memory).map_err(unbuildable)?;
+    let guarded = if spec.sentinel.is_some() { SENTINEL_MEMORY } else { 0 };
+    let memory = i32::try_from(spec.size.memory.saturating_sub(guarded)).map_err(unbuildable)?;
     let stop = i32::try_from(spec.stop_timeout.as_secs_ceil().clamp(2, 120)).map_err(unbuildable)?;
     let mut container = ContainerDefinition::builder()
         .name(&spec.container)
@@ -214,14 +260,15 @@ fn container(spec: &TaskDefinitionSpec, region: &str) -> Result<ContainerDefinit
         container = container.set_command(Some(spec.command.clone()));
     }
     if let Some(group) = &spec.log_group {
-        let log = LogConfiguration::builder()
-            .log_driver(LogDriver::Awslogs)
-            .options("awslogs-group", group)
-            .options("awslogs-region", region)
-            .options("awslogs-stream-prefix", "lab")
+        container = container.log_configuration(logs(group, region)?);
+    }
+    if spec.sentinel.is_some() {
+        let after = ContainerDependency::builder()
+            .container_name(sentinel::CONTAINER)
+            .condition(ContainerCondition::Start)
             .build()
             .map_err(unbuildable)?;
-        container = container.log_configuration(log);
+        container = container.depends_on(after);
     }
     Ok(container.build())
 }

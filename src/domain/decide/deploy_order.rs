@@ -19,7 +19,7 @@ use crate::domain::{
 };
 
 use super::{
-    scan_gate,
+    scan_gate, sentinel,
     turn::{Turn, serving},
 };
 
@@ -137,7 +137,8 @@ fn cluster(turn: &mut Turn<'_>, names: &Names) {
 
 fn security_group(turn: &mut Turn<'_>, names: &Names) {
     let Some(vpc) = turn.record.network.as_ref().map(|network| network.vpc.clone()) else { return };
-    let ingress = turn.policy().network.ingress.clone();
+    let mut ingress = turn.policy().network.ingress.clone();
+    ingress.extend(sentinel::ingress(turn));
     let spec = Spec::SecurityGroup { name: names.security_group.clone(), vpc, ingress };
     ensure_only(turn, ResourceKind::SecurityGroup, spec);
 }
@@ -145,7 +146,8 @@ fn security_group(turn: &mut Turn<'_>, names: &Names) {
 fn repository_and_image(turn: &mut Turn<'_>, names: &Names) {
     let policy = turn.policy();
     let pushed = policy.image.source.is_pushed();
-    if pushed {
+    let guard = sentinel::image(turn);
+    if pushed || guard.is_some() {
         ensure_only(
             turn,
             ResourceKind::Repository,
@@ -167,7 +169,11 @@ fn repository_and_image(turn: &mut Turn<'_>, names: &Names) {
     });
     // An image in somebody's registry is only looked up: used, and left standing.
     let adopt = !pushed || policy.adopt.contains(&ResourceKind::Image);
-    ensure(turn, ResourceKey::only(ResourceKind::Image), spec, adopt);
+    ensure(turn, ResourceKey::IMAGE, spec, adopt);
+    // One image on its way at a time.
+    if let Some(guard) = guard.filter(|_| live(turn, ResourceKind::Image).is_some()) {
+        ensure(turn, ResourceKey::SENTINEL_IMAGE, Spec::Image(guard), false);
+    }
 }
 
 /// In a repository that was there before, what is pushed is marked as this session's.
@@ -202,6 +208,7 @@ fn task_definition(turn: &mut Turn<'_>, names: &Names) {
             None => return,
         },
     };
+    let Ok(guard) = sentinel::container(turn, &image) else { return };
     let spec = TaskDefinitionSpec {
         family: names.task_definition.clone(),
         size: policy.task.size,
@@ -214,6 +221,7 @@ fn task_definition(turn: &mut Turn<'_>, names: &Names) {
         task_role: policy.task.task_role.clone(),
         log_group: Some(names.log_group.clone()),
         stop_timeout: policy.task.stop_timeout,
+        sentinel: guard,
     };
     ensure_only(turn, ResourceKind::TaskDefinition, Spec::TaskDefinition(spec));
 }
@@ -283,6 +291,8 @@ fn task_spec(turn: &Turn<'_>, names: &Names, key: ResourceKey, token: String) ->
         subnets.truncate(1);
     }
     let policy = turn.policy();
+    // A service starts its tasks by itself: its guard's orders are those of the definition.
+    let orders = sentinel::orders(turn).ok()?;
     Some(TaskSpec {
         cluster: names.cluster.clone(),
         task_definition: task_definition.id.clone().unwrap_or_else(|| names.task_definition.clone()),
@@ -292,6 +302,7 @@ fn task_spec(turn: &Turn<'_>, names: &Names, key: ResourceKey, token: String) ->
         spot: policy.task.size.spot,
         public_ip: policy.network.public_ip,
         size: policy.task.size,
+        sentinel: orders,
     })
 }
 

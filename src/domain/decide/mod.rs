@@ -18,6 +18,7 @@ mod limits;
 mod outlook;
 mod pricing;
 mod scan_gate;
+mod sentinel;
 mod stuck;
 mod taking_in;
 mod teardown_order;

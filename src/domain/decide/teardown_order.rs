@@ -65,8 +65,13 @@ pub(super) fn everything(turn: &mut Turn<'_>) {
     refused(turn);
     stop_compute(turn);
     with_their_container(turn);
-    for kind in [ResourceKind::TaskDefinition, ResourceKind::Repository, ResourceKind::Image] {
-        remove(turn, ResourceKey::only(kind));
+    for key in [
+        ResourceKey::only(ResourceKind::TaskDefinition),
+        ResourceKey::only(ResourceKind::Repository),
+        ResourceKey::IMAGE,
+        ResourceKey::SENTINEL_IMAGE,
+    ] {
+        remove(turn, key);
     }
     let computing = turn.record.resources.iter().any(|(key, resource)| {
         matches!(key.kind, ResourceKind::Task | ResourceKind::Service) && resource.ours && resource.life.may_exist()
@@ -92,14 +97,15 @@ fn refused(turn: &mut Turn<'_>) {
 
 /// An image goes with its repository; one in somebody else's registry was never ours.
 fn with_their_container(turn: &mut Turn<'_>) {
-    let key = ResourceKey::only(ResourceKind::Image);
-    if !may_exist(turn, key) {
-        return;
-    }
-    let foreign = !turn.policy().image.source.is_pushed();
-    let repository = turn.record.only(ResourceKind::Repository);
-    if foreign || repository.is_none_or(|repository| repository.ours && !repository.life.may_exist()) {
-        turn.note(Event::Vanished { key });
+    for key in [ResourceKey::IMAGE, ResourceKey::SENTINEL_IMAGE] {
+        if !may_exist(turn, key) {
+            continue;
+        }
+        let foreign = key == ResourceKey::IMAGE && !turn.policy().image.source.is_pushed();
+        let repository = turn.record.only(ResourceKind::Repository);
+        if foreign || repository.is_none_or(|repository| repository.ours && !repository.life.may_exist()) {
+            turn.note(Event::Vanished { key });
+        }
     }
 }
 

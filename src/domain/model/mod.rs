@@ -46,6 +46,7 @@ pub use record::{Desired, Ending, Extensions, LastActivity, Metered, Record, Sca
 pub use resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind};
 pub use scan::{ScanReading, ScanStatus, ScanVerdict, Severity};
 pub use size::{Arch, IllegalSize, TaskSize};
-pub use spec::{Encryption, Ingress, Network, Removal, RepositorySettings, Spec, Subnet, TaskDefinitionSpec, TaskSpec};
-pub use task::{TaskFacts, TaskLoss, TaskStatus};
+pub use spec::{Encryption, Ingress, Network, Removal, RepositorySettings, Spec, Subnet, TaskDefinitionSpec, TaskSpec, SentinelContainer, SentinelOrders,
+};
+pub use task::{SENTINEL_ENDED, TaskFacts, TaskLoss, TaskStatus};
 pub use time::{Span, Timestamp};

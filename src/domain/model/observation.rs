@@ -118,6 +118,9 @@ pub struct Observation {
     /// Whether the image is being supplied, beside the loop.
     #[serde(default)]
     pub supplying: bool,
+    /// The key by which the session's sentinel knows labguard: the public half, in hexadecimal digits.
+    #[serde(default)]
+    pub sentinel_key: Option<String>,
     /// The budgets that it shares with other sessions.
     #[serde(default)]
     pub budgets: Vec<BudgetReading>,

@@ -77,7 +77,7 @@ impl fmt::Display for ResourceKind {
 pub struct ResourceKey {
     /// What it is.
     pub kind: ResourceKind,
-    /// 1 for everything of which a session has one.
+    /// 1 for everything of which a session has one; of images, 2 is the sentinel's.
     pub number: u32,
 }
 
@@ -87,6 +87,12 @@ impl ResourceKey {
     pub const fn only(kind: ResourceKind) -> Self {
         Self { kind, number: 1 }
     }
+
+    /// The application's image.
+    pub const IMAGE: Self = Self::only(ResourceKind::Image);
+
+    /// The sentinel's image, in the same repository.
+    pub const SENTINEL_IMAGE: Self = Self { kind: ResourceKind::Image, number: 2 };
 
     /// The n-th task.
     #[must_use]
@@ -99,6 +105,8 @@ impl fmt::Display for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.kind == ResourceKind::Task {
             f.pad(&format!("task {}", self.number))
+        } else if *self == Self::SENTINEL_IMAGE {
+            f.pad("sentinel image")
         } else {
             f.pad(self.kind.describe())
         }

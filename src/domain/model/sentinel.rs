@@ -28,6 +28,11 @@ pub const ADDRESS: &str = "LABGUARD_SENTINEL_ADDRESS";
 /// Set by ECS in every container on Fargate: where the task's own metadata is read, without a key.
 pub const METADATA: &str = "ECS_CONTAINER_METADATA_URI_V4";
 
+/// The container's name in the task definition.
+pub const CONTAINER: &str = "labguard-sentinel";
+/// The image's tag in the session's repository.
+pub const TAG: &str = "labguard-sentinel";
+
 /// Where use is read: `GET`, with an `authorization` header (see [`authorization`]).
 pub const USE_PATH: &str = "/v1/use";
 /// Where a lease is renewed: `POST`, the body is a renewal's text and its signature (see [`Renewal::sealed`]).

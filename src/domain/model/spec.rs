@@ -126,6 +126,27 @@ pub struct TaskDefinitionSpec {
     pub log_group: Option<String>,
     /// Time between SIGTERM and SIGKILL: 2 to 120 s (aws-facts §1.6).
     pub stop_timeout: Span,
+    /// The guard beside the application, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel: Option<SentinelContainer>,
+}
+
+/// The guard's container: essential, so that its end is the task's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentinelContainer {
+    /// Image reference with its digest.
+    pub image: String,
+    /// Replaces the image's entry point and command, where not empty.
+    pub command: Vec<String>,
+    /// The port that it answers on, if it does.
+    pub port: Option<u16>,
+}
+
+/// What one task's guard is told, as environment variables over the container's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentinelOrders {
+    /// Name and value.
+    pub environment: Vec<(String, String)>,
 }
 
 /// How a task is run.
@@ -147,6 +168,9 @@ pub struct TaskSpec {
     pub public_ip: bool,
     /// CPU, memory, storage, architecture: what it will be billed by.
     pub size: TaskSize,
+    /// What its guard is told, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel: Option<SentinelOrders>,
 }
 
 /// What to take away. The executor checks the tag on a fresh read before it deletes.

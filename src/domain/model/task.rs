@@ -134,6 +134,7 @@ impl TaskFacts {
             Some("TerminationNotice") => TaskLoss::Retired,
             Some("InfrastructureHealth") => TaskLoss::Infrastructure,
             Some("UserInitiated" | "ServiceSchedulerInitiated") => TaskLoss::Stopped,
+            Some("EssentialContainerExited") if detail == SENTINEL_ENDED => TaskLoss::Fused,
             Some("EssentialContainerExited") => TaskLoss::Exited,
             Some("TaskFailedToStart") => TaskLoss::FailedToStart,
             _ if says("Spot Task was interrupted") => TaskLoss::Spot,
@@ -143,12 +144,17 @@ impl TaskFacts {
     }
 }
 
+/// The container's reason, in labguard's own words, of a task whose sentinel exited by itself.
+pub const SENTINEL_ENDED: &str = "its sentinel ended it: deadline, lease or idle time; the sentinel's last log line says which";
+
 /// Why a task is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskLoss {
     /// Its essential container exited.
     Exited,
+    /// Its sentinel ended it: by the deadline, by a lease that nobody renewed, or for idleness.
+    Fused,
     /// Killed for using more memory than it has.
     OutOfMemory,
     /// The image cannot be pulled: a restart would not help.
@@ -173,6 +179,7 @@ impl TaskLoss {
     pub const fn describe(self) -> &'static str {
         match self {
             TaskLoss::Exited => "its container exited",
+            TaskLoss::Fused => "its sentinel ended it",
             TaskLoss::OutOfMemory => "it ran out of memory",
             TaskLoss::ImagePull => "its image could not be pulled",
             TaskLoss::FailedToStart => "it failed to start",

@@ -1,0 +1,108 @@
+//! The guard inside the task: which container it is, what it is told, and who may reach it.
+//!
+//! Guarantees: every task is told an absolute end inside the session's hard limits and a lease inside its present
+//! ones, so that both hold without labguard; nothing that is told is secret (docs/sentinel.md).
+
+use crate::domain::{
+    meter,
+    model::{
+        ImageConfig, ImageSource, ImageSpec, Ingress, Life, Platforms, ResourceKey, SentinelContainer, SentinelOrders,
+        Span, sentinel,
+    },
+    policy::Sentinel,
+};
+
+use super::{deploy_order, limits, turn::Turn};
+
+/// Sleeps until its deadline, and ends at once without one.
+const SHELL: &str = "trap 'exit 143' TERM; case \"$LABGUARD_SENTINEL_DEADLINE\" in ''|*[!0-9]*) echo \
+                     'LABGUARD_SENTINEL_DEADLINE is not set, expected seconds since 1970-01-01 UTC'; exit 64;; esac; \
+                     while [ \"$(date +%s)\" -lt \"$LABGUARD_SENTINEL_DEADLINE\" ]; do sleep 5 & wait $!; done; \
+                     echo 'the deadline has come'; exit 0";
+
+/// The sentinel's image: pushed beside the application's.
+pub(super) fn image(turn: &Turn<'_>) -> Option<ImageSpec> {
+    let policy = turn.policy();
+    if policy.fuse.sentinel != Sentinel::Own {
+        return None;
+    }
+    let path = policy.fuse.sentinel_executable.clone().unwrap_or_default();
+    // A program of another name is labguard itself, which is a sentinel when it is told so.
+    let own_name = path.rsplit('/').next().is_some_and(|name| name.starts_with("labguard-sentinel"));
+    let args = if own_name { Vec::new() } else { vec!["sentinel".to_owned()] };
+    Some(ImageSpec {
+        repository: Some(turn.names().repository),
+        tag: sentinel::TAG.to_owned(),
+        mark: deploy_order::image_mark(turn),
+        source: ImageSource::Executable { path, args, config: ImageConfig::default() },
+        arch: policy.task.size.arch,
+        ports: vec![policy.fuse.port],
+        platforms: Platforms::Task,
+        room_gib: policy.task.size.storage,
+    })
+}
+
+/// The guard's container, once what it needs is there: `Err` while it is not.
+pub(super) fn container(turn: &Turn<'_>, application: &str) -> Result<Option<SentinelContainer>, ()> {
+    match turn.policy().fuse.sentinel {
+        Sentinel::Off => Ok(None),
+        Sentinel::Shell => Ok(Some(SentinelContainer {
+            image: application.to_owned(),
+            command: vec!["/bin/sh".to_owned(), "-c".to_owned(), SHELL.to_owned()],
+            port: None,
+        })),
+        Sentinel::Own => {
+            let image = turn.record.resources.get(&ResourceKey::SENTINEL_IMAGE);
+            let image = image.filter(|image| image.life == Life::Live).and_then(|image| image.id.clone()).ok_or(())?;
+            Ok(Some(SentinelContainer { image, command: Vec::new(), port: Some(turn.policy().fuse.port) }))
+        }
+    }
+}
+
+/// Who may reach the sentinel's port.
+pub(super) fn ingress(turn: &Turn<'_>) -> Option<Ingress> {
+    let fuse = &turn.policy().fuse;
+    let reached = fuse.sentinel == Sentinel::Own && !fuse.sources.is_empty();
+    reached.then(|| Ingress { port: fuse.port, sources: fuse.sources.clone() })
+}
+
+/// What one task's guard is told. `Err` while labguard's key is not known.
+pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
+    let policy = turn.policy();
+    let fuse = &policy.fuse;
+    if fuse.sentinel == Sentinel::Off {
+        return Ok(None);
+    }
+    let deadline = |budget| meter::deadline(&turn.record, policy, turn.rules.card, budget, turn.now);
+    // The hard end: no extension reaches beyond it. The present one goes into the lease, which labguard renews.
+    let hard = deadline(policy.limits.max_budget.max(policy.limits.budget)).max(turn.now);
+    let mut environment = vec![(sentinel::DEADLINE.to_owned(), hard.as_secs().to_string())];
+    if fuse.sentinel == Sentinel::Own {
+        let key = turn.seen.sentinel_key.clone().ok_or(())?;
+        let soft = deadline(limits::budget(&turn.record, policy));
+        // Nobody can renew what nobody can reach: then it lives to the hard end.
+        let lease = if fuse.sources.is_empty() { hard.since(turn.now) } else { fuse.lease.min(soft.since(turn.now)) };
+        let seconds = |span: Span| span.as_secs().max(1).to_string();
+        let ports: Vec<String> = policy
+            .network
+            .ingress
+            .iter()
+            .map(|ingress| ingress.port)
+            .chain([policy.health.port])
+            .collect::<std::collections::BTreeSet<u16>>()
+            .into_iter()
+            .map(|port| port.to_string())
+            .collect();
+        let mut tell = |name: &str, value: String| environment.push((name.to_owned(), value));
+        tell(sentinel::SESSION, turn.record.id.to_string());
+        tell(sentinel::KEY, key);
+        tell(sentinel::LEASE, seconds(lease));
+        tell(sentinel::LISTEN, format!("0.0.0.0:{}", fuse.port));
+        tell(sentinel::PORTS, ports.join(","));
+        if let Some(idle) = policy.limits.idle_timeout.filter(|_| fuse.end_idle) {
+            // Until it is first reached nobody has used it: the start grace is not idle time.
+            tell(sentinel::IDLE, seconds(idle + policy.health.start_grace));
+        }
+    }
+    Ok(Some(SentinelOrders { environment }))
+}
