@@ -37,7 +37,8 @@
 //! 5. What asks the engine through `reconcile::handle`: [`api`] over HTTP, [`cli`] for people, [`schedule`] by cron.
 //! 6. [`config`]: every mistake at once, or settings that passed every check; [`daemon`]: wiring.
 //!
-//! Apart, as if they were not ours: [`sandbox`], AWS on loopback, and [`predictor`], an application to deploy.
+//! Apart, as if they were not ours: [`sandbox`], AWS on loopback, and [`predictor`], an application to deploy; and
+//! [`sentinel`], the guard inside a task, which is a program of its own, too.
 //!
 //! # Where to put a change
 //!
@@ -67,5 +68,6 @@ pub mod rates;
 pub mod reconcile;
 pub mod sandbox;
 pub mod schedule;
+pub mod sentinel;
 pub mod telemetry;
 pub mod transport;

@@ -53,7 +53,7 @@ impl std::fmt::Debug for Signer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignerError {
     /// The name cannot be signed.
-    #[error("{0:?} is no name of a session for a sentinel: 1 to 128 of A-Z a-z 0-9 - _ .")]
+    #[error("{0:?} is no name of a session for a sentinel: 1 to 128 of A-Z a-z 0-9 . _ -")]
     Session(String),
     /// The library made no key.
     #[error("no key could be made for session {0}")]
@@ -148,12 +148,15 @@ pub struct Use {
     pub connections: u64,
     /// How many of them are labguard's own, as the last renewal told.
     pub probes: u64,
-    /// `connections` less `probes`.
+    /// How many were certainly not labguard's, as far as renewals have settled it.
     pub used: u64,
     /// Connections that the namespace itself opened since the start, inwards and outwards.
     pub opened: Option<u64>,
-    /// How long ago the last use was, labguard's probes left out; 0 while a connection is open. `None`: never used.
+    /// How long ago the last use was, labguard's probes left out. A connection that has been open for ten seconds is
+    /// use for as long as it is open. `None`: never used.
     pub last_use_ago_ms: Option<u64>,
+    /// How long ago there was a new connection that no renewal has settled yet: it may be labguard's own.
+    pub unsettled_ago_ms: Option<u64>,
     /// Open connections to guarded ports; `None` when not known.
     pub in_flight: Option<InFlight>,
     /// Bytes received since its start, all ports, loopback left out.

@@ -29,6 +29,10 @@ pub fn main() -> ExitCode {
         // Becomes the container's process: no runtime, no other thread.
         return args.run();
     }
+    if let Command::Sentinel(args) = &cli.command {
+        // Its own threads and exit codes.
+        args.run();
+    }
     let context = Context::new(cli.global);
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
@@ -69,5 +73,6 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode, CliEr
         Command::Completions(args) => args.run(context),
         Command::Contain(args) => Ok(args.run()),
         Command::Predictor(args) => args.run().await,
+        Command::Sentinel(args) => args.run(),
     }
 }

@@ -124,6 +124,9 @@ pub enum Command {
     /// The reference prediction service (started by labguard itself).
     #[command(hide = true)]
     Predictor(command::predictor::PredictorArgs),
+    /// The guard inside a task (started by the task definition that labguard writes).
+    #[command(hide = true)]
+    Sentinel(command::sentinel::Sentinel),
 }
 
 #[cfg(test)]
@@ -176,6 +179,7 @@ mod tests {
     #[test]
     fn hidden_commands_are_there_and_not_shown() {
         assert!(parse("labguard predictor serve").is_ok());
+        assert!(parse("labguard sentinel").is_ok() && parse("labguard sentinel healthy").is_ok());
         let help = Cli::command().render_long_help().to_string();
         assert!(!help.contains("__contain") && !help.contains("predictor"), "{help}");
     }

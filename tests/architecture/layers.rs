@@ -105,11 +105,12 @@ pub const TABLE: &[Row] = &[
             "daemon",
             "sandbox",
             "predictor",
+            "sentinel",
             // image inspect and push show what was read and sent, without a daemon; so do rates import and refresh
             "image",
             "rates",
         ],
-        "layer 5; besides, it is the API's client, run, demo, sandbox, predictor, config and image start those, and demo sets policy values",
+        "layer 5; besides, it is the API's client, run, demo, sandbox, predictor, sentinel, config and image start those, and demo sets policy values",
     ),
     // 6
     row("config", &["*"], "layer 6: turns files into every component's configuration"),
@@ -118,8 +119,15 @@ pub const TABLE: &[Row] = &[
     row("", &["*"], "lib.rs, the map: declares modules"),
     row("domain", &["domain::model", "domain::policy", "domain::meter", "domain::decide"], "a map of its own"),
     // apart
-    row("sandbox", &["domain::model", "clock", "transport"], "stands for AWS: must not know labguard, only values"),
+    row(
+        "sandbox",
+        // tasks that exist in memory only run the guard's own rules, driven by paused time
+        &["domain::model", "clock", "transport", "sentinel"],
+        "stands for AWS: must not know labguard, only values; what runs inside a task it may run",
+    ),
     row("predictor", &["domain::model", "clock", "transport"], "an application like any other: must not know labguard"),
+    row("sentinel", &["domain::model"], "a program of its own: std, ring and the words it shares with labguard"),
+    row("bin", &["sentinel", "domain::model"], "the sentinel's own program: takes its files in by path"),
 ];
 
 /// The row that rules a module path.

@@ -18,6 +18,7 @@ pub mod receipt;
 pub mod resume;
 pub mod run;
 pub mod sandbox;
+pub mod sentinel;
 pub mod status;
 pub mod stop;
 pub mod sweep;
