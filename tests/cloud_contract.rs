@@ -228,6 +228,7 @@ async fn a_task_runs_is_found_and_stops(cloud: &Cloud) {
         spot: false,
         public_ip: true,
         size: TaskSize::SMALLEST,
+        sentinel: None,
     };
     let ran = make(ResourceKind::Task, Spec::Task(spec)).await;
     assert!(ran.id.as_deref().is_some_and(|arn| arn.contains(":task/")), "{ran:?}");
@@ -340,5 +341,6 @@ fn definition(family: &str, image: &str) -> TaskDefinitionSpec {
         task_role: None,
         log_group: None,
         stop_timeout: Span::from_secs(30),
+        sentinel: None,
     }
 }

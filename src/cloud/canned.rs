@@ -82,6 +82,7 @@ fn task() -> Spec {
         spot: false,
         public_ip: true,
         size: TaskSize::SMALLEST,
+        sentinel: None,
     })
 }
 

@@ -11,7 +11,13 @@ pub mod systemd;
 
 pub use by_hand::ByHand;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{net::TcpListener, sync::Mutex, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +28,7 @@ use crate::{
     cloud::{CallOutcome, Cloud, CloudConfig},
     config::{self, Settings},
     domain::{
-        model::RateCard,
+        model::{RateCard, sentinel},
         policy::{Policy, ShutdownPolicy},
     },
     journal::{Journal, JournalError},
@@ -36,7 +42,7 @@ use crate::{
         runtime::{Containers, Processes},
     },
     schedule::{Schedule, ScheduleError},
-    telemetry::prometheus::Metrics,
+    telemetry::{prometheus::Metrics, redact::Secret},
 };
 
 /// The sandbox's credentials: they look like nobody's.
@@ -172,6 +178,8 @@ pub async fn start(mut settings: Settings, options: StartOptions) -> Result<Daem
         metrics: Arc::clone(&metrics),
         workspace: settings.daemon.state_folder().join("images"),
         seed: seed(&clock),
+        secret: fuse_secret(&settings)?,
+        sentinel_program: sentinel_program(&options.launcher),
         max_sessions: settings.daemon.max_sessions as usize,
         checkpoint: None,
     };
@@ -321,6 +329,22 @@ async fn embed_sandbox(
         }
     });
     Ok((sandbox, url, task))
+}
+
+/// The sentinel's own program beside ours; where it is not, ours does its work, too.
+fn sentinel_program(launcher: &Path) -> PathBuf {
+    let beside = launcher.with_file_name("labguard-sentinel");
+    if beside.is_file() { beside } else { launcher.to_owned() }
+}
+
+/// What sentinels' keys are made of: kept beside the journal, for the owner's eyes only.
+fn fuse_secret(settings: &Settings) -> Result<Secret<[u8; 32]>, StartError> {
+    let path = settings.daemon.state_folder().join("fuse.key");
+    let text = api::ensure_token(&path).map_err(|source| StartError::Token { path: path.clone(), source })?;
+    let secret = sentinel::unhex::<32>(&text);
+    let malformed =
+        || StartError::Token { path: path.clone(), source: api::AuthError::Malformed { path: path.clone() } };
+    secret.map(Secret::from).ok_or_else(malformed)
 }
 
 fn cloud_config(settings: &Settings, sandbox: Option<&str>, clock: &Clock, metrics: &Arc<Metrics>) -> CloudConfig {

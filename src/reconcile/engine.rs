@@ -29,6 +29,7 @@ use super::{
     summary, supply, watcher,
 };
 use crate::{
+    activity::sentinel::{Signer, SignerError},
     clock::Clock,
     cloud::Cloud,
     domain::{
@@ -38,7 +39,7 @@ use crate::{
         policy::Policy,
     },
     journal::{Journal, JournalError},
-    telemetry::prometheus::Metrics,
+    telemetry::{prometheus::Metrics, redact::Secret},
     transport::Transport,
 };
 
@@ -64,6 +65,10 @@ pub struct Boundaries {
     pub workspace: PathBuf,
     /// Seed of session ids.
     pub seed: u64,
+    /// What the keys are made of by which sentinels know us.
+    pub secret: Secret<[u8; 32]>,
+    /// The sentinel's program on this machine, for policies that name none.
+    pub sentinel_program: PathBuf,
     /// Most live sessions at once.
     pub max_sessions: usize,
     /// Crash places for tests; none in production.
@@ -86,6 +91,8 @@ pub struct Engine {
     pub(super) supplies: Arc<Semaphore>,
     checkpoint: Option<Checkpoint>,
     ids: Mutex<SmallRng>,
+    secret: Secret<[u8; 32]>,
+    pub(super) sentinel_program: PathBuf,
     book: RwLock<BTreeMap<String, Arc<Policy>>>,
     slots: RwLock<BTreeMap<SessionId, Arc<Slot>>>,
     live: AtomicUsize,
@@ -123,6 +130,8 @@ impl Engine {
             supplies: Arc::new(Semaphore::new(supply::AT_ONCE)),
             checkpoint: boundaries.checkpoint,
             ids: Mutex::new(SmallRng::seed_from_u64(boundaries.seed)),
+            secret: boundaries.secret,
+            sentinel_program: boundaries.sentinel_program,
             book: RwLock::new(book.into_iter().map(|(name, policy)| (name, Arc::new(policy))).collect()),
             slots: RwLock::new(BTreeMap::new()),
             live: AtomicUsize::new(0),
@@ -133,6 +142,14 @@ impl Engine {
             wake,
         };
         (Arc::new(engine), ear)
+    }
+
+    /// Signs for a session's sentinel.
+    ///
+    /// # Errors
+    /// Where the session's name cannot be signed.
+    pub(super) fn signer(&self, session: &SessionId) -> Result<Signer, SignerError> {
+        Signer::derive(self.secret.expose(), session.as_str())
     }
 
     /// "Look again" at one session. Carries no data.
@@ -351,7 +368,7 @@ impl Engine {
                 continue;
             }
             let (notes, steps) = (std::mem::take(&mut plan.notes), std::mem::take(&mut plan.steps));
-            watcher::follow(self, slot, plan.watch.as_ref(), &seen.policy);
+            watcher::follow(self, slot, &plan, &seen.policy);
             supply::follow(slot, plan.supply).await;
             if notes.is_empty() && steps.is_empty() {
                 self.publish(slot, &plan, &fresh).await;

@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use super::{
     engine::{Engine, lock},
-    slot::Slot,
+    slot::{Memory, Slot},
     watcher::Reading,
 };
 use crate::{
     cloud::Owner,
     domain::model::{
-        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, ScanReading, Sighting, Span,
-        TaskFacts, Want, mark_of,
+        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, ScanReading, SentinelMeans, Sighting,
+        Span, TaskFacts, Want, mark_of,
     },
 };
 
@@ -29,7 +29,7 @@ enum Answer {
 /// What is known before anything is asked of AWS.
 pub fn known(engine: &Engine, slot: &Slot, record: &Record) -> Observation {
     let budgets = engine.budgets_of(record);
-    let memory = lock(&slot.memory);
+    let mut memory = lock(&slot.memory);
     let Reading { health, activity } =
         memory.watcher.as_ref().map(super::watcher::Watcher::reading).unwrap_or_default();
     Observation {
@@ -42,9 +42,22 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record) -> Observation {
         moving: engine.moving(),
         supplying: memory.supply.is_some(),
         clock_set_back: memory.clock_set_back,
+        sentinel: sentinel_of(engine, slot, &mut memory),
         budgets,
         ..Observation::default()
     }
+}
+
+/// The public half of the session's key, made once, and the program beside our own.
+fn sentinel_of(engine: &Engine, slot: &Slot, memory: &mut Memory) -> Option<SentinelMeans> {
+    if memory.sentinel_key.is_none() {
+        match engine.signer(&slot.id) {
+            Ok(signer) => memory.sentinel_key = Some(signer.public_key_hex()),
+            Err(error) => tracing::error!(%error, "no sentinel can guard this session"),
+        }
+    }
+    let program = engine.sentinel_program.display().to_string();
+    Some(SentinelMeans { key: memory.sentinel_key.clone()?, program })
 }
 
 /// Compares the clock with one that nobody sets: what it was set back by is added up until it is journalled.

@@ -30,6 +30,8 @@ pub struct Memory {
     pub tasks_seen_at: Option<Timestamp>,
     /// Who watches its present task.
     pub watcher: Option<Watcher>,
+    /// By what its sentinel knows us: the public half of its key.
+    pub sentinel_key: Option<String>,
     /// Its image, while it is on its way.
     pub supply: Option<Supply>,
     /// When it was last looked at, by the clock and by a clock that nobody sets.

@@ -3,7 +3,10 @@
 //! A watcher runs beside the loop and only writes down what it saw; when a verdict may change, it wakes
 //! the slot. The loop reads the writing, never the wake-up. It ends with the task it watches.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::{
     sync::mpsc,
@@ -13,14 +16,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     engine::{Engine, lock},
+    lease::LeaseKeeper,
     slot::Slot,
 };
 use crate::{
     activity::requests,
     clock::Clock,
     domain::{
-        model::{ActivityReading, HealthReading, SessionId, Watch},
-        policy::Policy,
+        model::{ActivityReading, HealthReading, Lease, Plan, SessionId, Watch},
+        policy::{Policy, Sentinel},
     },
     probe::{
         http, predict,
@@ -44,6 +48,7 @@ pub struct Watcher {
     target: Watch,
     policy: Arc<Policy>,
     reading: Arc<Mutex<Reading>>,
+    lease: Arc<Mutex<Option<Lease>>>,
     _end: DropGuard,
 }
 
@@ -56,18 +61,22 @@ impl Watcher {
 }
 
 /// Starts, keeps or ends the slot's watcher, as the plan wants.
-pub fn follow(engine: &Arc<Engine>, slot: &Slot, wanted: Option<&Watch>, policy: &Arc<Policy>) {
+pub fn follow(engine: &Arc<Engine>, slot: &Slot, plan: &Plan, policy: &Arc<Policy>) {
     let mut memory = lock(&slot.memory);
-    match (wanted, &memory.watcher) {
+    match (&plan.watch, &memory.watcher) {
         (None, _) => memory.watcher = None,
         (Some(target), Some(watcher)) if watcher.target == *target && watcher.policy == *policy => {}
         (Some(target), _) => memory.watcher = Some(start(engine, &slot.id, target.clone(), Arc::clone(policy))),
+    }
+    if let Some(watcher) = &memory.watcher {
+        *lock(&watcher.lease) = plan.outlook.lease;
     }
 }
 
 fn start(engine: &Arc<Engine>, session: &SessionId, target: Watch, policy: Arc<Policy>) -> Watcher {
     let health = HealthReading { task: Some(target.task), ..HealthReading::default() };
     let reading = Arc::new(Mutex::new(Reading { health, activity: ActivityReading::Unknown }));
+    let lease = Arc::new(Mutex::new(None));
     let end = CancellationToken::new();
     let watching = Watching {
         transport: Arc::clone(&engine.transport),
@@ -77,10 +86,40 @@ fn start(engine: &Arc<Engine>, session: &SessionId, target: Watch, policy: Arc<P
         target: target.clone(),
         policy: Arc::clone(&policy),
         reading: Arc::clone(&reading),
+        connections: Arc::new(AtomicU64::new(0)),
     };
+    let guard = keep_lease(engine, session, &watching, Arc::clone(&lease));
     let ended = end.clone();
-    tokio::spawn(async move { ended.run_until_cancelled(watching.run()).await });
-    Watcher { target, policy, reading, _end: end.drop_guard() }
+    tokio::spawn(async move { ended.run_until_cancelled(watching.run(guard)).await });
+    Watcher { target, policy, reading, lease, _end: end.drop_guard() }
+}
+
+/// Who renews the task's lease, where it has a sentinel that can be reached.
+fn keep_lease(
+    engine: &Engine,
+    session: &SessionId,
+    watching: &Watching,
+    lease: Arc<Mutex<Option<Lease>>>,
+) -> Option<LeaseKeeper> {
+    let fuse = &watching.policy.fuse;
+    if fuse.sentinel != Sentinel::Own || fuse.sources.is_empty() {
+        return None;
+    }
+    match engine.signer(session) {
+        Ok(signer) => Some(LeaseKeeper {
+            transport: Arc::clone(&watching.transport),
+            clock: watching.clock.clone(),
+            ip: watching.target.ip.clone(),
+            policy: Arc::clone(&watching.policy),
+            signer,
+            lease,
+            connections: Arc::clone(&watching.connections),
+        }),
+        Err(error) => {
+            tracing::error!(%error, "the task's lease cannot be renewed; it ends with it");
+            None
+        }
+    }
 }
 
 /// Holds no engine: a watcher must not keep alive what keeps it alive.
@@ -92,18 +131,29 @@ struct Watching {
     target: Watch,
     policy: Arc<Policy>,
     reading: Arc<Mutex<Reading>>,
+    /// How many connections to the container were begun here: the sentinel leaves them out.
+    connections: Arc<AtomicU64>,
 }
 
 impl Watching {
-    async fn run(self) {
+    async fn run(self, keeper: Option<LeaseKeeper>) {
         let start = Instant::now();
-        let health = self.health_loop(start);
-        match self.counter() {
-            Some(question) => {
-                tokio::join!(health, self.activity_loop(start, question));
+        let activity = async {
+            if let Some(question) = self.counter() {
+                self.activity_loop(start, question).await;
             }
-            None => health.await,
-        }
+        };
+        let lease = async {
+            if let Some(keeper) = keeper {
+                keeper.keep().await;
+            }
+        };
+        tokio::join!(self.health_loop(start), activity, lease);
+    }
+
+    /// One more connection to the container; told before it is made.
+    fn connects(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn health_loop(&self, start: Instant) {
@@ -121,12 +171,14 @@ impl Watching {
         let mut next = start;
         let mut next_functional = start;
         loop {
+            self.connects();
             let answer = http::ask(&*self.transport, &self.target.ip, &question).await;
             window.take(Lane::Health, self.clock.now(), &answer);
             if answer.good
                 && let Some((question, interval)) = &functional
                 && Instant::now() >= next_functional
             {
+                self.connects();
                 let answer = predict::ask(&*self.transport, &self.target.ip, question).await;
                 window.take(Lane::Function, self.clock.now(), &answer);
                 // A functional answer that is wrong is asked for again with the next probe.
@@ -182,6 +234,7 @@ impl Watching {
         let mut told = false;
         let mut next = start;
         loop {
+            self.connects();
             let read = requests::read(&*self.transport, &self.target.ip, &question).await;
             if let Err(error) = &read
                 && !std::mem::replace(&mut told, true)

@@ -22,6 +22,13 @@ impl<T: AsRef<[u8]>> Secret<T> {
     }
 }
 
+impl<T> Secret<T> {
+    /// The secret itself, for what signs or derives with it. Never for anything that is shown.
+    pub(crate) const fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
 impl<T> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(BLANK)

@@ -64,6 +64,9 @@ impl Lab {
             metrics: Arc::new(Metrics::new()),
             workspace: parts.workspace.clone(),
             seed: parts.seed,
+            secret: [7; 32].into(),
+            // A policy that wants a sentinel names a program.
+            sentinel_program: PathBuf::from("no-sentinel-at-hand"),
             max_sessions: parts.max_sessions,
             checkpoint,
         };

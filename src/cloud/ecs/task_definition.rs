@@ -3,9 +3,9 @@
 //! A family may hold revisions of others: ours are added beside them and only ours are removed.
 
 use aws_sdk_ecs::types::{
-    Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, EphemeralStorage, KeyValuePair, LogConfiguration, LogDriver,
-    NetworkMode, OsFamily, PortMapping, RuntimePlatform, Tag, TaskDefinition, TaskDefinitionField,
-    TaskDefinitionStatus, TransportProtocol,
+    Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, EphemeralStorage,
+    KeyValuePair, LogConfiguration, LogDriver, NetworkMode, OsFamily, PortMapping, RuntimePlatform, Tag,
+    TaskDefinition, TaskDefinitionField, TaskDefinitionStatus, TransportProtocol,
 };
 use sha2::{Digest, Sha256};
 
@@ -16,7 +16,9 @@ use crate::{
         fault::{of_failure, own},
         sighting,
     },
-    domain::model::{Arch, Effect, Fault, FaultClass, Removal, SentinelContainer, Sighting, TaskDefinitionSpec, sentinel},
+    domain::model::{
+        Arch, Effect, Fault, FaultClass, Removal, SentinelContainer, Sighting, TaskDefinitionSpec, sentinel,
+    },
 };
 
 const LIST: &str = "ecs:ListTaskDefinitions";
@@ -206,9 +208,9 @@ fn sentinel_container(
     region: &str,
 ) -> Result<ContainerDefinition, Fault> {
     let memory = i32::try_from(SENTINEL_MEMORY).map_err(unbuildable)?;
-    let port = guard.port.map(|port| {
-        PortMapping::builder().container_port(i32::from(port)).protocol(TransportProtocol::Tcp).build()
-    });
+    let port = guard
+        .port
+        .map(|port| PortMapping::builder().container_port(i32::from(port)).protocol(TransportProtocol::Tcp).build());
     let mut container = ContainerDefinition::builder()
         .name(sentinel::CONTAINER)
         .image(&guard.image)

@@ -15,7 +15,7 @@ use crate::domain::{
         Cause, Fault, FaultClass, ImageSpec, Life, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Spec,
         Stage, Step, TaskDefinitionSpec, TaskSpec, Timestamp, mark_of,
     },
-    policy::{Names, RunMode, retry},
+    policy::{Names, RunMode, Sentinel, retry},
 };
 
 use super::{
@@ -147,7 +147,7 @@ fn repository_and_image(turn: &mut Turn<'_>, names: &Names) {
     let policy = turn.policy();
     let pushed = policy.image.source.is_pushed();
     let guard = sentinel::image(turn);
-    if pushed || guard.is_some() {
+    if pushed || policy.fuse.sentinel == Sentinel::Own {
         ensure_only(
             turn,
             ResourceKind::Repository,

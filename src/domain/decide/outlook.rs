@@ -4,7 +4,7 @@ use crate::domain::meter;
 use crate::domain::model::{Limit, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
 
 use super::{
-    idleness, limits,
+    idleness, limits, sentinel,
     turn::{Turn, serving},
     wants::{BLOCKED, FAST, SLOW, pace},
 };
@@ -26,7 +26,8 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
     let forecast = meter::forecast(spend, rate, turn.now);
     let ends = turn.record.is_closed() || turn.ending_stage() == Some(Stage::Teardown);
     let deadline = (!ends).then(|| meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now));
-    let outlook = Outlook { spend, rate, teardown_cost, budget, forecast, deadline, idle, limits };
+    let lease = deadline.and_then(|until| sentinel::lease(&turn, until));
+    let outlook = Outlook { spend, rate, teardown_cost, budget, forecast, deadline, lease, idle, limits };
     let wake_at = wake(&mut turn, &outlook);
     let watch = watch(&turn);
     Plan { notes: turn.notes, steps: turn.steps, watch, supply: turn.supply, wake_at, outlook }

@@ -6,8 +6,8 @@
 use crate::domain::{
     meter,
     model::{
-        ImageConfig, ImageSource, ImageSpec, Ingress, Life, Platforms, ResourceKey, SentinelContainer, SentinelOrders,
-        Span, sentinel,
+        ImageConfig, ImageSource, ImageSpec, Ingress, Lease, Life, Platforms, ResourceKey, SentinelContainer,
+        SentinelOrders, Span, Timestamp, sentinel,
     },
     policy::Sentinel,
 };
@@ -26,7 +26,8 @@ pub(super) fn image(turn: &Turn<'_>) -> Option<ImageSpec> {
     if policy.fuse.sentinel != Sentinel::Own {
         return None;
     }
-    let path = policy.fuse.sentinel_executable.clone().unwrap_or_default();
+    let at_hand = turn.seen.sentinel.as_ref().map(|means| means.program.clone());
+    let path = policy.fuse.sentinel_executable.clone().or(at_hand)?;
     // A program of another name is labguard itself, which is a sentinel when it is told so.
     let own_name = path.rsplit('/').next().is_some_and(|name| name.starts_with("labguard-sentinel"));
     let args = if own_name { Vec::new() } else { vec!["sentinel".to_owned()] };
@@ -66,6 +67,18 @@ pub(super) fn ingress(turn: &Turn<'_>) -> Option<Ingress> {
     reached.then(|| Ingress { port: fuse.port, sources: fuse.sources.clone() })
 }
 
+/// What labguard renews, while the session has a sentinel that it can reach.
+pub(super) fn lease(turn: &Turn<'_>, until: Timestamp) -> Option<Lease> {
+    let fuse = &turn.policy().fuse;
+    if fuse.sentinel != Sentinel::Own || fuse.sources.is_empty() || turn.ending_stage().is_some() {
+        return None;
+    }
+    // What the sentinel cannot see holds the session, too: then it is labguard alone that ends it for idleness.
+    let seen_by_it = turn.record.last_activity.as_ref().is_none_or(|last| last.source != "touch");
+    let own = fuse.end_idle && turn.record.extensions.idle_until.is_none() && seen_by_it;
+    Some(Lease { until, idle: turn.policy().limits.idle_timeout.filter(|_| own) })
+}
+
 /// What one task's guard is told. `Err` while labguard's key is not known.
 pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
     let policy = turn.policy();
@@ -78,7 +91,7 @@ pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
     let hard = deadline(policy.limits.max_budget.max(policy.limits.budget)).max(turn.now);
     let mut environment = vec![(sentinel::DEADLINE.to_owned(), hard.as_secs().to_string())];
     if fuse.sentinel == Sentinel::Own {
-        let key = turn.seen.sentinel_key.clone().ok_or(())?;
+        let key = turn.seen.sentinel.as_ref().map(|means| means.key.clone()).ok_or(())?;
         let soft = deadline(limits::budget(&turn.record, policy));
         // Nobody can renew what nobody can reach: then it lives to the hard end.
         let lease = if fuse.sources.is_empty() { hard.since(turn.now) } else { fuse.lease.min(soft.since(turn.now)) };

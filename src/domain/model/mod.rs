@@ -36,17 +36,19 @@ pub use image::{
     child_mark, mark_of, session_of_mark,
 };
 pub use money::Money;
-pub use observation::{ActivityReading, CredentialReading, HealthReading, Observation, Sighting, Want};
+pub use observation::{ActivityReading, CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Want};
 pub use observed::Observed;
 pub use phase::{Cause, Phase, Stage};
-pub use plan::{Forecast, Limit, Outlook, Plan, Step, Watch};
+pub use plan::{Forecast, Lease, Limit, Outlook, Plan, Step, Watch};
 pub use price::{Accounting, Basis, Item, Price, RateCard, UnknownItem};
 pub use receipt::{CostLine, Estimate, Receipt, ReceiptResource, Units};
 pub use record::{Desired, Ending, Extensions, LastActivity, Metered, Record, Scan};
 pub use resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind};
 pub use scan::{ScanReading, ScanStatus, ScanVerdict, Severity};
 pub use size::{Arch, IllegalSize, TaskSize};
-pub use spec::{Encryption, Ingress, Network, Removal, RepositorySettings, Spec, Subnet, TaskDefinitionSpec, TaskSpec, SentinelContainer, SentinelOrders,
+pub use spec::{
+    Encryption, Ingress, Network, Removal, RepositorySettings, SentinelContainer, SentinelOrders, Spec, Subnet,
+    TaskDefinitionSpec, TaskSpec,
 };
 pub use task::{SENTINEL_ENDED, TaskFacts, TaskLoss, TaskStatus};
 pub use time::{Span, Timestamp};

@@ -87,6 +87,15 @@ pub struct CredentialReading {
     pub refused: bool,
 }
 
+/// What labguard has at hand to put a sentinel into a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentinelMeans {
+    /// The key by which the session's sentinel knows labguard: the public half, in hexadecimal digits.
+    pub key: String,
+    /// Path of the sentinel's program on this machine, where the policy names none.
+    pub program: String,
+}
+
 /// What one turn of the loop sees.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Observation {
@@ -118,9 +127,9 @@ pub struct Observation {
     /// Whether the image is being supplied, beside the loop.
     #[serde(default)]
     pub supplying: bool,
-    /// The key by which the session's sentinel knows labguard: the public half, in hexadecimal digits.
+    /// What a sentinel of this session is made of.
     #[serde(default)]
-    pub sentinel_key: Option<String>,
+    pub sentinel: Option<SentinelMeans>,
     /// The budgets that it shares with other sessions.
     #[serde(default)]
     pub budgets: Vec<BudgetReading>,

@@ -121,7 +121,19 @@ pub struct Outlook {
     /// absent once it is being torn down.
     #[serde(default)]
     pub deadline: Option<Timestamp>,
+    /// What a sentinel is told while all is well.
+    #[serde(default)]
+    pub lease: Option<Lease>,
     /// How long it has been idle, where that is known.
+    pub idle: Option<Span>,
+}
+
+/// What a sentinel is told while all is well: live on until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Not beyond this instant: the session's limits of now.
+    pub until: Timestamp,
+    /// End after so long without use, if the policy leaves that to the sentinel.
     pub idle: Option<Span>,
 }
 

@@ -145,7 +145,8 @@ impl TaskFacts {
 }
 
 /// The container's reason, in labguard's own words, of a task whose sentinel exited by itself.
-pub const SENTINEL_ENDED: &str = "its sentinel ended it: deadline, lease or idle time; the sentinel's last log line says which";
+pub const SENTINEL_ENDED: &str =
+    "its sentinel ended it: deadline, lease or idle time; the sentinel's last log line says which";
 
 /// Why a task is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

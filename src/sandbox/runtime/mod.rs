@@ -7,6 +7,7 @@
 //! told by [`Containers::poll`] as events. Must never leave a process behind.
 
 pub mod contain;
+mod guard;
 pub mod processes;
 pub mod simulated;
 mod unpack;

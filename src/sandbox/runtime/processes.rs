@@ -29,7 +29,7 @@ use hyper_util::rt::TokioIo;
 
 use super::{ContainerEvent, ContainerKey, ContainerSpec, Containers, Happening, contain, unpack};
 use crate::{
-    domain::model::{Span, Timestamp},
+    domain::model::{Span, Timestamp, sentinel},
     transport::TransportError,
 };
 
@@ -274,6 +274,13 @@ impl Keeper {
         environment.insert("HOST".to_owned(), spec.address.to_string());
         environment.insert("BIND_ADDRESS".to_owned(), spec.address.to_string());
         environment.insert("PORT".to_owned(), spec.port.to_string());
+        if let Some(listen) = environment.get(sentinel::LISTEN) {
+            // Containers share the machine's network here: a guard keeps to its task's own address.
+            let port = listen.rsplit(':').next().unwrap_or_default();
+            let own = format!("{}:{port}", spec.address);
+            environment.insert(sentinel::LISTEN.to_owned(), own);
+            environment.insert(sentinel::ADDRESS.to_owned(), spec.address.to_string());
+        }
         let wanted = spec.working_directory.unwrap_or_else(|| config["WorkingDir"].as_str().unwrap_or("/").to_owned());
         let parts = Path::new(&wanted).components().filter(|part| matches!(part, std::path::Component::Normal(_)));
         let working_directory = root.join(parts.collect::<PathBuf>());

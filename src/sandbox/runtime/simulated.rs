@@ -3,6 +3,8 @@
 //! The script comes from the environment (`LABGUARD_SIM_…`) of the image and the task definition, over what a test
 //! registered for the image. A container with `DEADLINE_EPOCH` ends by itself at that second.
 //!
+//! A container with a sentinel's settings is one: the sentinel's own rules under this clock ([`super::guard`]).
+//!
 //! Guarantees: nothing happens but at its scripted instant; deterministic. Never opens a socket.
 
 use std::{
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
 
-use super::{ContainerEvent, ContainerKey, ContainerSpec, Containers, Happening};
+use super::{ContainerEvent, ContainerKey, ContainerSpec, Containers, Happening, guard::Guard};
 use crate::{
     domain::model::{Span, Timestamp},
     transport::TransportError,
@@ -66,6 +68,7 @@ struct Running {
     started_at: Timestamp,
     behaviour: Behaviour,
     requests: u64,
+    guard: Option<Guard>,
     ends: Option<(Timestamp, i32, Option<String>)>,
 }
 
@@ -106,7 +109,7 @@ impl Simulated {
     pub fn use_it(&self, address: &str, requests: u64) -> bool {
         let Ok(address) = address.parse::<Ipv4Addr>() else { return false };
         let mut stage = self.stage();
-        let Some(key) = stage.by_address.get(&address).and_then(|keys| keys.first().cloned()) else { return false };
+        let Some(key) = stage.application(address) else { return false };
         stage.running.get_mut(&key).is_some_and(|running| {
             running.requests += requests;
             true
@@ -125,6 +128,30 @@ impl Simulated {
 }
 
 impl Stage {
+    /// The container at an address that is no guard.
+    fn application(&self, address: Ipv4Addr) -> Option<ContainerKey> {
+        let keys = self.by_address.get(&address)?;
+        keys.iter().find(|key| self.running.get(*key).is_some_and(|running| running.guard.is_none())).cloned()
+    }
+
+    /// Lets a guard count what its neighbour was asked, and sets the instant of its next end.
+    fn look(&mut self, key: &ContainerKey, now: Timestamp) {
+        let Some(address) = self.running.get(key).map(|running| running.address) else { return };
+        let requests = self.application(address).and_then(|key| self.running.get(&key)).map(|running| running.requests);
+        let Some(running) = self.running.get_mut(key) else { return };
+        let Some(guard) = running.guard.as_mut() else { return };
+        let at = guard.look(now, requests.unwrap_or(0));
+        // A stop that was asked for stands.
+        if running.ends.as_ref().is_some_and(|(_, code, _)| *code != Guard::ENDED) {
+            return;
+        }
+        if let Some((old, ..)) = running.ends.take() {
+            self.ends.remove(&(old, key.clone()));
+        }
+        running.ends = Some((at, Guard::ENDED, None));
+        self.ends.insert((at, key.clone()));
+    }
+
     fn end_at(&mut self, key: &ContainerKey, at: Timestamp, code: i32, reason: Option<String>) {
         let Some(running) = self.running.get_mut(key) else { return };
         if let Some((old, ..)) = &running.ends {
@@ -149,6 +176,13 @@ impl Stage {
             .find(|key| self.running.get(*key).is_some_and(|running| running.port == port))
             .cloned()
             .ok_or_else(refused)?;
+        if self.running.get(&key).is_some_and(|running| running.guard.is_some()) {
+            self.look(&key, now);
+            let guard = self.running.get_mut(&key).and_then(|running| running.guard.as_mut()).ok_or_else(refused)?;
+            let answer = guard.answer(now, request);
+            self.look(&key, now);
+            return Ok(answer);
+        }
         let running = self.running.get_mut(&key).ok_or_else(refused)?;
         let age = now.since(running.started_at);
         if age < running.behaviour.start_delay || running.ends.as_ref().is_some_and(|(at, ..)| *at <= now) {
@@ -212,6 +246,7 @@ impl Containers for Simulated {
             started_at: now,
             behaviour: behaviour.clone(),
             requests: 0,
+            guard: None,
             ends: None,
         };
         stage.by_address.entry(spec.address).or_default().insert(key.clone());
@@ -230,6 +265,16 @@ impl Containers for Simulated {
                 }
                 Err(_) => stage.end_at(&key, now, 64, None),
             }
+        }
+        match Guard::light(&environment, now) {
+            None => {}
+            Some(Ok(guard)) => {
+                if let Some(running) = stage.running.get_mut(&key) {
+                    running.guard = Some(guard);
+                }
+                stage.look(&key, now);
+            }
+            Some(Err(code)) => stage.end_at(&key, now, code, None),
         }
         stage.events.push(ContainerEvent { key, at: now, what: Happening::Started });
     }
@@ -253,6 +298,11 @@ impl Containers for Simulated {
         let mut stage = self.stage();
         let mut events = std::mem::take(&mut stage.events);
         while let Some((at, key)) = stage.ends.first().filter(|(at, _)| *at <= now).cloned() {
+            stage.look(&key, now);
+            if stage.ends.first().is_none_or(|first| *first != (at, key.clone())) {
+                // Its guard has seen use meanwhile, and ends later.
+                continue;
+            }
             stage.ends.remove(&(at, key.clone()));
             if let Some(running) = stage.running.remove(&key) {
                 if let Some(keys) = stage.by_address.get_mut(&running.address) {

@@ -1,0 +1,70 @@
+//! A sentinel in memory: its own rules, driven by the sandbox's clock and the requests of its neighbour.
+//!
+//! Guarantees: decides nothing itself; what it says and when it ends is [`crate::sentinel`]'s doing.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+
+use crate::{
+    domain::model::{Span, Timestamp, sentinel as words},
+    sentinel::{
+        clocks::Clocks,
+        core::{Asked, Core},
+        settings::Settings,
+        watch::Sample,
+    },
+};
+
+/// One task's sentinel.
+#[derive(Debug)]
+pub(super) struct Guard {
+    core: Core,
+    started_at: Timestamp,
+}
+
+impl Guard {
+    /// Its exit code when it has ended by itself.
+    pub(super) const ENDED: i32 = words::EXIT_ENDED as i32;
+
+    /// Lights it, where the environment is a sentinel's. `Err`: the exit code of one that ends at once.
+    pub(super) fn light(environment: &BTreeMap<String, String>, now: Timestamp) -> Option<Result<Self, i32>> {
+        if !environment.contains_key(words::DEADLINE) || !environment.contains_key(words::LISTEN) {
+            return None;
+        }
+        let settings = Settings::read(|name| environment.get(name).cloned());
+        Some(match settings {
+            Ok(settings) => Ok(Self { core: Core::new(settings, clocks(now, now)), started_at: now }),
+            Err(_) => Err(i32::from(words::EXIT_SETTINGS)),
+        })
+    }
+
+    /// Takes in how often its neighbour was asked; says when it ends if nothing changes.
+    pub(super) fn look(&mut self, now: Timestamp, requests: u64) -> Timestamp {
+        let clocks = clocks(self.started_at, now);
+        self.core.observe(clocks, Ok(Sample { connections: requests, ..Sample::default() }));
+        let left = self.core.left(clocks);
+        now + Span::from_millis(if left.ended().is_some() { 0 } else { left.soonest() })
+    }
+
+    /// Answers one request.
+    pub(super) fn answer(&mut self, now: Timestamp, request: &Request<Bytes>) -> Response<Bytes> {
+        let header = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let asked = Asked {
+            method: request.method().as_str(),
+            path: request.uri().path(),
+            authorization: header,
+            body: request.body(),
+        };
+        let answer = self.core.handle(clocks(self.started_at, now), &asked);
+        let mut response = Response::new(Bytes::from(answer.body));
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response
+    }
+}
+
+/// Both clocks of a task that started then.
+fn clocks(started_at: Timestamp, now: Timestamp) -> Clocks {
+    Clocks { mono: now.since(started_at).as_millis(), wall: u64::try_from(now.as_millis()).unwrap_or(0) }
+}

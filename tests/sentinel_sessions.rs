@@ -1,0 +1,155 @@
+//! Sessions with a guard inside their task, met by the whole engine under paused time: the guard lets the task live
+//! while labguard renews its lease, and ends it when labguard is gone, when its hard end comes, and never otherwise.
+
+#[path = "support/crash.rs"]
+mod crash;
+#[path = "support/lab.rs"]
+mod lab;
+#[path = "support/memory.rs"]
+#[expect(dead_code, reason = "other suites plant images as well")]
+mod memory;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crash::crash;
+use lab::Lab;
+use labguard::{
+    domain::{
+        model::{Cause, Extension, ImageSource, Money, Phase, Request, ResourceKey, SENTINEL_ENDED, Span, TaskLoss},
+        policy::{Policy, Sentinel},
+    },
+    reconcile::handle::Control,
+    sandbox::latency::Latency,
+};
+use memory::House;
+
+const LEASE: Span = Span::from_mins(10);
+
+/// A policy with a guard that labguard can reach; always in use.
+fn guarded(house: &House) -> Policy {
+    let mut policy = house.policy();
+    let ImageSource::Executable { path, .. } = &policy.image.source else { unreachable!("made from an executable") };
+    policy.fuse.sentinel_executable = Some(path.clone());
+    policy.fuse.sentinel = Sentinel::Own;
+    policy.fuse.lease = LEASE;
+    policy.fuse.sources = vec!["127.0.0.1/32".to_owned()];
+    policy.limits.idle_timeout = None;
+    policy.limits.lifetime = Span::from_mins(60);
+    policy.limits.max_lifetime = Span::from_mins(120);
+    policy
+}
+
+/// When the session's only task stopped, after `from`, as the sandbox sees it; none: it runs on.
+async fn stopped_after(house: &House, longest: Duration) -> Option<Span> {
+    let from = house.parts.clock.now();
+    let running = || house.left().iter().any(|it| it.starts_with("ecs task "));
+    while running() {
+        if house.parts.clock.now().since(from).as_duration() > longest {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    Some(house.parts.clock.now().since(from))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guarded_session_outlives_many_leases_while_labguard_lives_and_leaves_nothing() {
+    for latency in [Latency::fast(), Latency::aws_like()] {
+        let house = House::new(latency).await;
+        let session = house.open(guarded(&house)).await;
+        session.until_live().await;
+        let record = house.parts.journal.record(&session.id.parse().unwrap()).await.unwrap().unwrap();
+        let guard = &record.resources[&ResourceKey::SENTINEL_IMAGE];
+        assert!(guard.id.as_deref().is_some_and(|uri| uri.contains("@sha256:")), "{guard:?}");
+        tokio::time::sleep(Duration::from_secs(45 * 60)).await;
+        let status = session.lab.engine.get(&session.id).unwrap();
+        assert_eq!((status.phase, status.restarts), (Phase::Running, 0), "four leases later");
+        let receipt = session.closed().await;
+        assert_eq!(receipt.cause, Some(Cause::Lifetime));
+        assert!(receipt.proven_clean);
+        assert_eq!(house.left(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn labguard_dies_for_ever_and_its_task_stops_within_the_lease() {
+    for minutes in [0, 3, 17, 40] {
+        let house = House::new(Latency::aws_like()).await;
+        let session = house.open(guarded(&house)).await;
+        session.until_live().await;
+        tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
+        crash(session.lab).await;
+        let after = stopped_after(&house, Duration::from_secs(3600)).await.expect("it ran on for an hour");
+        // The lease, and what ECS takes to stop a task whose container has exited.
+        assert!(after <= LEASE + Span::from_mins(3), "{after} after the death in minute {minutes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_never_reaches_beyond_lifetime_and_budget() {
+    for by_budget in [false, true] {
+        let house = House::new(Latency::fast()).await;
+        let mut policy = guarded(&house);
+        policy.fuse.lease = Span::from_mins(60);
+        policy.limits.lifetime = Span::from_mins(30);
+        policy.limits.max_lifetime = Span::from_mins(30);
+        if by_budget {
+            // A quarter of an hour at 0.0173 USD an hour.
+            policy.limits.budget = Money::from_nanos(5_000_000);
+            policy.limits.max_budget = policy.limits.budget;
+        }
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let status = session.lab.engine.get(&session.id).unwrap();
+        let deadline = status.deadline.unwrap();
+        crash(session.lab).await;
+        let after = stopped_after(&house, Duration::from_secs(3600)).await.expect("it ran on for an hour");
+        let late = house.parts.clock.now().since(deadline);
+        assert!(late <= Span::from_mins(2), "stopped {after} after the death, {late} after the deadline {deadline}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_extension_reaches_the_guard_and_a_guard_that_nobody_may_reach_lives_to_the_hard_end() {
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(guarded(&house)).await;
+    session.until_live().await;
+    let extend = Request::Extend(Extension::Lifetime { by: Span::from_mins(30) });
+    session.lab.engine.request(session.id.clone(), extend).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(80 * 60)).await;
+    let status = session.lab.engine.get(&session.id).unwrap();
+    assert_eq!((status.phase, status.restarts), (Phase::Running, 0), "beyond the lifetime it was launched with");
+    assert_eq!(session.closed().await.cause, Some(Cause::Lifetime));
+
+    let house = House::new(Latency::fast()).await;
+    let mut policy = guarded(&house);
+    policy.fuse.sources.clear();
+    let session = house.open(policy).await;
+    session.until_live().await;
+    crash(session.lab).await;
+    let after = stopped_after(&house, Duration::from_secs(4 * 3600)).await.expect("it ran on");
+    assert!(after > Span::from_mins(115) && after < Span::from_mins(123), "the hard end is after two hours: {after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_labguard_that_comes_back_late_tells_what_its_guard_did_and_goes_on() {
+    let house = House::new(Latency::fast()).await;
+    let policy = guarded(&house);
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    let id = session.id.clone();
+    crash(session.lab).await;
+    stopped_after(&house, Duration::from_secs(3600)).await.expect("it ran on");
+    let lab = Lab::start(&house.parts, BTreeMap::from([("lab".to_owned(), policy)]), None).await;
+    tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+    let status = lab.engine.get(&id).unwrap();
+    assert_eq!((status.phase, status.restarts), (Phase::Running, 1));
+    let record = house.parts.journal.record(&id.parse().unwrap()).await.unwrap().unwrap();
+    let (_, loss, detail) = record.last_loss.unwrap();
+    assert_eq!(loss, TaskLoss::Fused);
+    assert!(detail.contains(SENTINEL_ENDED), "{detail}");
+    lab.engine.request(id.clone(), Request::End { reason: "done".to_owned() }).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20 * 60)).await;
+    lab.stop().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+}
