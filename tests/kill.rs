@@ -4,6 +4,10 @@
 //! kills come at a random time, half shortly after a random line of the demo's story, so that every part of it is
 //! met however fast the machine is. `LABGUARD_KILLS=N` sets the number of kills (50 by default); they run a few
 //! at a time.
+//!
+//! And killed for ever: the guard inside the task stops it. `LABGUARD_DEATHS=N` sets the number of these (4 by default).
+//!
+//! And killed for ever: the guard inside the task stops it. `LABGUARD_DEATHS=N` sets their number (4 by default).
 
 use std::{
     io::{BufRead, BufReader},
@@ -142,6 +146,78 @@ fn a_killed_demo_leaves_nothing_after_a_restart() {
     assert!(failures.is_empty(), "{failures:#?}");
     let met = met.into_inner();
     assert!(met * 5 >= kills, "only {met} of {kills} kills met a demo in the middle of its steps");
+}
+
+/// Whether the sandbox still has a task that is not stopped.
+fn runs(sandbox: &Sandbox) -> bool {
+    sandbox.leftovers().contains("ecs task ")
+}
+
+/// Kills a guarded demo for ever; how long after that its task ran, if one did.
+fn one_death(seed: u64) -> Result<Option<Duration>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start(folder.path());
+    let mut command = demo(folder.path(), &sandbox.url);
+    // Later settings win: nothing but its death ends it in this time.
+    command.args(["--set", "sessions.admission.limits.idle_timeout=150s"]);
+    let mut running = command.stdout(Stdio::null()).spawn().unwrap();
+    let mut rng = SmallRng::seed_from_u64(seed);
+    // Most deaths meet a task: from its first second to a while after its first renewals.
+    for _ in 0..600 {
+        if runs(&sandbox) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_millis(rng.random_range(0..25_000)));
+    let _ = running.kill();
+    let _ = running.wait();
+    if !runs(&sandbox) {
+        return Ok(None);
+    }
+    let died = tokio::time::Instant::now();
+    while runs(&sandbox) {
+        // The lease of a minute, its start, and what stopping takes.
+        if died.elapsed() > Duration::from_secs(100) {
+            return Err(format!("seed {seed}: a task runs {:?} after labguard's death", died.elapsed()));
+        }
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    let after = died.elapsed();
+    std::thread::sleep(Duration::from_secs(1));
+    let processes = processes_of(folder.path());
+    if !processes.is_empty() {
+        return Err(format!("seed {seed}: processes left: {processes:?}"));
+    }
+    Ok(Some(after))
+}
+
+#[test]
+fn a_labguard_that_is_killed_for_ever_has_its_task_stopped_by_the_guard_inside() {
+    let deaths = std::env::var("LABGUARD_DEATHS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let next = AtomicUsize::new(0);
+    let told = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= deaths {
+                        break;
+                    }
+                    let death = one_death(seed as u64);
+                    told.lock().unwrap().push(death);
+                }
+            });
+        }
+    });
+    let told = told.into_inner().unwrap();
+    let failed: Vec<_> = told.iter().filter_map(|it| it.as_ref().err()).collect();
+    let mut after: Vec<Duration> = told.iter().filter_map(|it| it.as_ref().ok().copied().flatten()).collect();
+    after.sort_unstable();
+    println!("{deaths} deaths, {} of them with a task, which stopped after {after:.1?}", after.len());
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(after.len() * 2 >= deaths, "too few deaths met a task");
 }
 
 #[test]
