@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench sentinel` builds `deploy/sentinel` (the small program as it is deployed) and measures that one, on
 //! Linux. `LABGUARD_BENCH_SECONDS` is how long it is watched doing nothing (60 by default), and `LABGUARD_BENCH_REQUESTS` how
-//! many requests make one round (5,000 by default). Rounds with and without it alternate, so that a machine that grows slower
+//! many requests make one round (20,000 by default). Rounds with and without it alternate, so that a machine that grows slower
 //! meanwhile takes no side.
 
 use std::{
@@ -26,7 +26,7 @@ fn main() {
     let asked = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let program = if bench { build() } else { PathBuf::from(env!("CARGO_BIN_EXE_labguard-sentinel")) };
     let (seconds, requests) =
-        if bench { (asked("LABGUARD_BENCH_SECONDS", 60), asked("LABGUARD_BENCH_REQUESTS", 5_000)) } else { (1, 50) };
+        if bench { (asked("LABGUARD_BENCH_SECONDS", 60), asked("LABGUARD_BENCH_REQUESTS", 20_000)) } else { (1, 50) };
     println!("file            {:>9} bytes", fs::metadata(&program).unwrap().len());
     idle(&program, seconds);
     latency(&program, usize::try_from(requests).unwrap(), if bench { 8 } else { 2 });
@@ -155,22 +155,31 @@ fn round(address: SocketAddr, requests: usize) -> Vec<u128> {
 fn latency(program: &Path, requests: usize, rounds: usize) {
     let address = application();
     round(address, requests);
-    let (mut without, mut with) = (Vec::new(), Vec::new());
+    let (mut without, mut with): (Vec<Vec<u128>>, Vec<Vec<u128>>) = (Vec::new(), Vec::new());
     for at in 0..rounds {
         // Without, with, with, without: neither is always the later one.
         for guarded in [at % 2 == 1, at % 2 == 0] {
             let guard = guarded.then(|| Guard::start(program, address.port()));
             let times = if guarded { &mut with } else { &mut without };
-            times.extend(round(address, requests));
+            times.push(round(address, requests));
             drop(guard);
         }
     }
-    without.sort_unstable();
-    with.sort_unstable();
-    for (name, share) in [("median", 50), ("p99", 99)] {
+    let sorted = |rounds: &[Vec<u128>]| {
+        let mut times = rounds.concat();
+        times.sort_unstable();
+        times
+    };
+    let halves: [Vec<Vec<u128>>; 2] =
+        [0, 1].map(|half| without.iter().skip(half).step_by(2).cloned().collect::<Vec<_>>());
+    let (all, half, other) = (sorted(&without), sorted(&halves[0]), sorted(&halves[1]));
+    let with = sorted(&with);
+    for (name, share) in [("median", 50), ("p90", 90), ("p99", 99)] {
         let at = |times: &[u128]| times[(times.len() - 1) * share / 100] as f64 / 1000.0;
-        let (bare, guarded) = (at(&without), at(&with));
-        let ratio = guarded / bare;
-        println!("answer {name:<6}   without {bare:>8.1} µs, with {guarded:>8.1} µs: ratio {ratio:.3}");
+        let (bare, guarded) = (at(&all), at(&with));
+        let (ratio, noise) = (guarded / bare, at(&other) / at(&half));
+        println!(
+            "answer {name:<6}   without {bare:>8.1} µs, with {guarded:>8.1} µs: ratio {ratio:.3} (without against itself {noise:.3})"
+        );
     }
 }

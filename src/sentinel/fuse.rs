@@ -241,8 +241,11 @@ mod tests {
         assert_eq!(fuse, before);
     }
 
+    /// A renewal's serial, lease and idle time.
+    type Asked = (u64, u64, Option<u64>);
+
     /// What may happen to a fuse: time goes on, the wall clock is set, a renewal comes.
-    fn story() -> impl Strategy<Value = Vec<(u64, i64, Option<(u64, u64, Option<u64>)>)>> {
+    fn story() -> impl Strategy<Value = Vec<(u64, i64, Option<Asked>)>> {
         let renewal = proptest::option::of((0..40_u64, any::<u64>(), any::<Option<u64>>()));
         proptest::collection::vec((0..20 * MINUTE, -700_000..700_000_i64, renewal), 1..40)
     }

@@ -3,8 +3,8 @@
 //! In a namespace of its own the kernel counts: nothing is missed, however short. With an address set, the namespace is
 //! a whole machine's; then connections are met by looking, and one is counted when it is first seen, open or closing.
 //!
-//! Guarantees: the table of sockets is read as a stream, so memory stays small; a table that takes long to read is read
-//! less often, so that the sentinel stays below a hundredth of a processor.
+//! Guarantees: the table of sockets is read as a stream, so memory stays small; it is read only while something may be
+//! open, and less often where it takes long, so that the sentinel stays below a hundredth of a processor.
 
 use std::{
     collections::BTreeMap,
@@ -41,6 +41,8 @@ pub struct Sampler {
     last: u64,
     /// When the table may be read again, monotonic milliseconds.
     table_due: u64,
+    /// The counter when the table was read last.
+    table_opens: Option<u64>,
     in_flight: (u64, Option<u64>),
 }
 
@@ -74,6 +76,7 @@ impl Sampler {
             met: 0,
             last: 0,
             table_due: 0,
+            table_opens: None,
             in_flight: (0, None),
         };
         sampler.base = Base { opens: sampler.opens()?, bytes: sampler.bytes() };
@@ -93,11 +96,15 @@ impl Sampler {
             connections = connections.min(self.others(opens, own));
         }
         let begun = clock.now().mono;
-        if begun >= self.table_due {
+        // No connection opens without the counter rising. Reading the table costs the kernel a walk through all of its
+        // own, however few sockets there are.
+        let moved = self.table_opens != Some(opens.passive) || self.in_flight.0 > 0 || self.address.is_some();
+        if moved && begun >= self.table_due {
+            self.table_opens = Some(opens.passive);
             self.table(begun).map_err(|(name, error)| format!("cannot read {name}: {error}"))?;
             let took = clock.now().mono.saturating_sub(begun);
-            // A hundredth of the time, half a second apart at least, ten seconds at most.
-            self.table_due = begun.saturating_add((took * 100).clamp(500, 10_000));
+            // One four-hundredth of the time, half a second apart at least, ten seconds at most.
+            self.table_due = begun.saturating_add(took.saturating_mul(400).clamp(500, 10_000));
         }
         if self.address.is_some() {
             connections = self.met;
@@ -252,6 +259,24 @@ mod tests {
         assert_eq!(read(mirrored, &mut sampler), (1, 0));
         assert_eq!(read(String::new(), &mut sampler), (1, 0));
         assert_eq!(read(ours(namespace::TIME_WAIT), &mut sampler), (2, 0), "between two looks");
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn the_table_is_read_while_something_may_be_open_and_not_otherwise() {
+        let folder = folder(100, "");
+        let mut sampler = Sampler::new(folder.path().to_owned(), vec![5000], None).unwrap();
+        let (clock, own) = (Machine::new(), AtomicU64::new(0));
+        let open = row("0100007F:1388", "0200000A:9C40", ESTABLISHED);
+        // The counter, whether one is open, and how often the table has been read by then.
+        for (passive, is_open, rounds) in
+            [(100, false, 1), (100, false, 1), (101, true, 2), (101, true, 3), (101, false, 4), (101, false, 4)]
+        {
+            write(&folder, passive, if is_open { &open } else { "" });
+            sampler.table_due = 0;
+            let sample = sampler.read(&clock, &own).unwrap();
+            assert_eq!((sample.in_flight, sampler.round), (u64::from(is_open), rounds), "{passive} {is_open}");
+        }
     }
 
     #[test]
