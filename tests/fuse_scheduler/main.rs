@@ -113,6 +113,25 @@ async fn a_deadline_that_is_extended_moves_every_schedule() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_goes_on_as_it_is_moves_its_schedules_rarely() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    policy.limits.budget = Money::from_nanos(30_000_000);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(Duration::from_secs(45 * 60)).await;
+    let calls = house.sandbox.calls();
+    let moved = calls.get("scheduler:UpdateSchedule").copied().unwrap_or(0);
+    let set = u64::try_from(house.sandbox.scheduled().len()).unwrap();
+    assert!(moved <= 2 * set, "{moved} calls to move {set} schedules in 45 minutes");
+    // Some are refused while the role is new.
+    assert!(calls["scheduler:CreateSchedule"] < 2 * set, "{calls:?}");
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stopped_session_keeps_its_net_until_it_is_gone() {
     let house = House::new(Latency::fast()).await;
     let mut policy = netted(&house);
