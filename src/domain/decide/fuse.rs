@@ -82,6 +82,7 @@ pub(super) fn arm(turn: &mut Turn<'_>) {
         return;
     }
     let (Some(group), Some(role)) = (live(turn, GROUP).cloned(), role(turn)) else { return };
+    look_again_in_time(turn);
     let Some(schedules) = due(turn).filter(|schedules| !schedules.is_empty()) else { return };
     if let Some((at, fault)) = &group.last_fault {
         let wait = if hopeless(fault, group.failures) { AGAIN } else { retry::create_wait(group.failures) };
@@ -91,6 +92,15 @@ pub(super) fn arm(turn: &mut Turn<'_>) {
     }
     let arming = Arming { group: group.name, role, schedules };
     turn.steps.push(Step::Arm { key: GROUP, arming });
+}
+
+/// However rarely the session is looked at otherwise: no schedule comes due because nobody looked.
+fn look_again_in_time(turn: &mut Turn<'_>) {
+    let first = all(turn).iter().filter_map(|it| turn.record.schedules.get(&it.name)).min().copied();
+    if let Some(first) = first.filter(|first| *first > turn.now) {
+        let half = Span::from_millis(first.since(turn.now).as_millis() / 2);
+        turn.due.push(turn.now + half.max(SOONER));
+    }
 }
 
 fn live<'t>(turn: &'t Turn<'_>, key: ResourceKey) -> Option<&'t Resource> {
