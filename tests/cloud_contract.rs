@@ -17,8 +17,9 @@ use labguard::{
     clock::Clock,
     cloud::{Cloud, CloudConfig, Datum, Owner},
     domain::model::{
-        Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal, RepositorySettings,
-        ResourceKey, ResourceKind, SessionId, Span, Spec, TaskDefinitionSpec, TaskSize, TaskSpec,
+        Arming, Effect, FaultClass, ImageConfig, ImageSource, ImageSpec, Ingress, Observed, Removal,
+        RepositorySettings, ResourceKey, ResourceKind, Scheduled, ScheduledCall, SessionId, Span, Spec,
+        TaskDefinitionSpec, TaskSize, TaskSpec,
     },
     image::{self, Desk},
     sandbox::{
@@ -61,13 +62,18 @@ struct Has {
     registry: bool,
     /// Whether its tagging service knows clusters.
     tagging: bool,
+    /// Whether a schedule group is made once only.
+    scheduler: bool,
 }
 
-const ALL: Has = Has { registry: true, tagging: true };
+const ALL: Has = Has { registry: true, tagging: true, scheduler: true };
 
 async fn keeps_the_contract(cloud: &Cloud, has: Has) {
     every_plain_resource_is_made_once_and_removed_once_and_strangers_are_left_alone(cloud).await;
     a_security_group_lives_and_dies_in_the_surveyed_vpc(cloud).await;
+    if has.scheduler {
+        a_schedule_group_lives_and_dies_with_its_schedules(cloud).await;
+    }
     a_task_runs_is_found_and_stops(cloud).await;
     identity_and_metrics_are_answered(cloud).await;
     if has.registry {
@@ -122,8 +128,9 @@ async fn moto_keeps_the_contract() {
     let mut config = config();
     config.endpoint_url = Some(moto.endpoint());
     config.service_endpoints = BTreeMap::from([("cloudwatch".to_owned(), ministack.endpoint())]);
+    // It answers a second CreateScheduleGroup of the same name with success.
     // An image pushed to the one would not be in the other's listing: the registry's part is ministack's.
-    keeps_the_contract(&Cloud::connect(config).await, Has { registry: false, tagging: true }).await;
+    keeps_the_contract(&Cloud::connect(config).await, Has { registry: false, tagging: true, scheduler: false }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,6 +202,49 @@ async fn every_plain_resource_is_made_once_and_removed_once_and_strangers_are_le
         };
         lives_and_dies(cloud, kind, &spec, &mut removal(named)).await;
     }
+}
+
+/// A group of schedules, with a schedule in it that is set, set again as after a lost answer, moved, and gone with it.
+async fn a_schedule_group_lives_and_dies_with_its_schedules(cloud: &Cloud) {
+    let (session, stranger) = (session("contract"), session("stranger"));
+    let owner = Owner { session: &session, owner: "contract" };
+    let other = Owner { session: &stranger, owner: "stranger" };
+    let name = format!("labguard-{session}");
+    let (kind, key) = (ResourceKind::ScheduleGroup, ResourceKey::only(ResourceKind::ScheduleGroup));
+    let role = ResourceKey::only(ResourceKind::SchedulerRole);
+    let spec = Spec::ScheduleGroup { name: name.clone() };
+    assert_eq!(cloud.look(owner, kind, &removal(&name)).await.unwrap(), Observed::Absent);
+    assert_eq!(cloud.ensure(owner, key, &spec, false).await.unwrap().effect, Effect::Created);
+    assert_eq!(cloud.ensure(owner, key, &spec, false).await.unwrap().effect, Effect::AlreadyThere);
+    assert_eq!(cloud.ensure(other, key, &spec, false).await.unwrap_err().class, FaultClass::Conflict);
+    assert_eq!(cloud.remove(other, kind, &removal(&name)).await.unwrap(), Effect::NotOurs);
+    let role_name = format!("{name}-fuse");
+    let made = Spec::SchedulerRole { name: role_name.clone(), group: name.clone(), cluster: name.clone() };
+    let made = cloud.ensure(owner, role, &made, false).await.unwrap();
+    let mut schedule = Scheduled {
+        name: "cluster-delete".to_owned(),
+        at: Clock::System.now() + Span::from_mins(600),
+        call: ScheduledCall::DeleteCluster { cluster: name.clone() },
+        known: false,
+    };
+    let arming =
+        |it: &Scheduled| Arming { group: name.clone(), role: made.id.clone().unwrap(), schedules: vec![it.clone()] };
+    for _ in 0..200 {
+        match cloud.arm(owner, &arming(&schedule)).await {
+            Ok(_) => break,
+            Err((_, fault)) if fault.class.may_pass() => {
+                tokio::time::sleep(std::time::Duration::from_millis(250)).await
+            }
+            Err((_, fault)) => panic!("{fault}"),
+        }
+    }
+    cloud.arm(owner, &arming(&schedule)).await.unwrap();
+    (schedule.known, schedule.at) = (true, schedule.at + Span::from_mins(60));
+    assert_eq!(cloud.arm(owner, &arming(&schedule)).await.unwrap(), [(schedule.name.clone(), schedule.at)]);
+    assert_eq!(cloud.remove(owner, kind, &removal(&name)).await.unwrap(), Effect::Removed);
+    assert_eq!(cloud.remove(owner, kind, &removal(&name)).await.unwrap(), Effect::AlreadyGone);
+    let role = removal(&role_name);
+    assert_eq!(cloud.remove(owner, ResourceKind::SchedulerRole, &role).await.unwrap(), Effect::Removed);
 }
 
 async fn a_security_group_lives_and_dies_in_the_surveyed_vpc(cloud: &Cloud) {

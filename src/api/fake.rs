@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use crate::{
     domain::model::{
         Basis, Cause, Charge, ChargeQuery, CostLine, CostQuery, CostReport, Entry, Estimate, Event, Forecast, Identity,
-        Item, LastActivity, Life, Limit, LimitKind, Measure, Money, Period, Phase, Receipt, ReceiptResource, Request,
-        ResourceKey, ResourceKind, Scope, SessionId, Share, Slice, Span, Timestamp, Units,
+        Item, LastActivity, Life, Limit, LimitKind, Measure, Money, Net, Period, Phase, Receipt, ReceiptResource,
+        Request, ResourceKey, ResourceKind, Scope, SessionId, Share, Slice, Span, Timestamp, Units,
     },
     reconcile::{
         handle::{CommandError, Control, Orphan},
-        status::{BudgetStatus, HealthStatus, ResourceStatus, SessionStatus, ThresholdStatus},
+        status::{BudgetStatus, HealthStatus, NetStatus, NetWord, ResourceStatus, SessionStatus, ThresholdStatus},
     },
 };
 
@@ -79,6 +79,13 @@ pub(crate) fn running() -> SessionStatus {
             day: (noon() + Span::from_mins(600), usd("0.182125")),
         },
         deadline: Some(noon() + Span::from_mins(90)),
+        nets: vec![NetStatus {
+            net: Net::Scheduler,
+            state: NetWord::Holds,
+            required: false,
+            detail: "schedules outside the task stop it".into(),
+            acts_at: Some(noon() + Span::from_mins(89)),
+        }],
         limits: vec![
             Limit {
                 kind: LimitKind::Idle,
@@ -209,6 +216,7 @@ pub(crate) fn estimate() -> Estimate {
     Estimate {
         name: "admission".into(),
         resources: vec![(ResourceKind::Cluster, "lab".into()), (ResourceKind::Task, "one task".into())],
+        nets: vec![("sentinel".into(), "off".into())],
         per_hour: vec![CostLine {
             key: None,
             item: "Fargate vCPU".into(),

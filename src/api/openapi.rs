@@ -30,7 +30,7 @@ use super::{budgets, costs, events, house, ledger, problem, schema, sessions, wi
         problem::Problem, problem::ProblemCode, wire::OpenSession, wire::Accepted, wire::Reason, wire::Touch,
         wire::Sweep, wire::Reconcile, wire::Ready, schema::SessionStatus, schema::Forecast, schema::Identity, schema::HealthStatus, schema::ImageProgress, schema::LayerProgress,
         schema::LastActivity, schema::Limit, schema::ResourceStatus, schema::Blocker, schema::Receipt,
-        schema::ReceiptResource, schema::CostLine, schema::Estimate, schema::Entry, schema::Orphan,
+        schema::ReceiptResource, schema::CostLine, schema::Estimate, schema::Net, schema::Entry, schema::Orphan,
         schema::Extension, schema::BudgetStatus, schema::ThresholdStatus, schema::CostReport, schema::Share, schema::Slice, schema::Charge,
     )),
     tags(

@@ -309,6 +309,7 @@ async fn the_described_shapes_are_the_ones_that_are_sent() {
     assert_eq!(described("HealthStatus"), sent(status["health"].clone()));
     assert_eq!(described("LastActivity"), sent(status["last_activity"].clone()));
     assert_eq!(described("Limit"), sent(status["limits"][0].clone()));
+    assert_eq!(described("Net"), sent(status["nets"][0].clone()));
     assert_eq!(described("ResourceStatus"), sent(status["resources"][0].clone()));
     let image = json!({ "stage": "pushing", "detail": "", "layers": [
         { "digest": "", "size": 1, "sent": 0, "state": "already_there" }

@@ -51,6 +51,8 @@ pub struct SessionStatus {
     pub forecast: Forecast,
     /// By when something in the cloud must have stopped its tasks for lifetime and budget to hold without labguard.
     pub deadline: Option<String>,
+    /// What ends its spend without labguard: which nets hold, and which do not and why.
+    pub nets: Vec<Net>,
     /// Every limit that is set, soonest first.
     pub limits: Vec<Limit>,
     /// Cause and figures, once it ends: two texts.
@@ -304,6 +306,21 @@ pub struct Units {
     pub per: u64,
 }
 
+/// A net under a session: what ends its spend without labguard.
+#[derive(ToSchema)]
+pub struct Net {
+    /// `sentinel` or `scheduler`.
+    pub net: String,
+    /// `off`, `pending`, `holds` or `fails`.
+    pub state: String,
+    /// Whether the session is refused without it.
+    pub required: bool,
+    /// What it does, or why it does not hold.
+    pub detail: String,
+    /// When it acts, where it acts at a time that is set.
+    pub acts_at: Option<String>,
+}
+
 /// What a session of a policy would make and cost.
 #[derive(ToSchema)]
 pub struct Estimate {
@@ -311,6 +328,8 @@ pub struct Estimate {
     pub name: String,
     /// Pairs of kind and name, in order of making.
     pub resources: Vec<Vec<String>>,
+    /// Pairs of a net that ends its spend without labguard, and what it does.
+    pub nets: Vec<Vec<String>>,
     /// Cost per hour by line.
     pub per_hour: Vec<CostLine>,
     /// Their sum.

@@ -74,6 +74,8 @@ fn implied(service: &str, operation: &str) -> &'static [&'static str] {
         ("logs", "CreateLogGroup") => &["logs:TagResource"],
         ("ecr", "CreateRepository") => &["ecr:TagResource"],
         ("iam", "CreateRole") => &["iam:TagRole"],
+        ("scheduler", "CreateScheduleGroup") => &["scheduler:TagResource"],
+        ("scheduler", "CreateSchedule" | "UpdateSchedule") => &["iam:PassRole"],
         _ => &[],
     }
 }

@@ -24,6 +24,7 @@ use super::{
     ec2::Ec2,
     pace::Pace,
     pricing::Pricing,
+    scheduler::Scheduler,
 };
 use crate::{
     clock::Clock,
@@ -41,7 +42,7 @@ pub struct CloudConfig {
     pub region: String,
     /// One endpoint for every service; absent: AWS itself (or `AWS_ENDPOINT_URL`).
     pub endpoint_url: Option<String>,
-    /// Endpoints of single services, by `sts, ecs, ecr, ec2, iam, logs, cloudwatch, tagging, pricing`.
+    /// Endpoints of single services, by `sts, ecs, ecr, ec2, iam, logs, cloudwatch, tagging, pricing, scheduler`.
     pub service_endpoints: BTreeMap<String, String>,
     /// Overrides `GetAuthorizationToken`'s proxyEndpoint: where images are pushed to.
     pub registry_endpoint: Option<String>,
@@ -169,6 +170,12 @@ impl Cloud {
                 &sdk,
                 config.service_endpoints.get("ce").map(String::as_str),
                 note.clone(),
+            ),
+            scheduler: Scheduler::new(
+                &sdk,
+                &config.region,
+                config.service_endpoints.get("scheduler").map(String::as_str),
+                &note,
             ),
             pricing: Pricing::new(&sdk, config.service_endpoints.get("pricing").map(String::as_str), note),
             region: config.region,

@@ -132,6 +132,7 @@ fn by_text(says: &dyn Fn(&str) -> bool) -> Option<FaultClass> {
         "must be inactive",
         "role is not valid",
         "while draining",
+        "scheduler to assume the role",
     ];
     if later.iter().any(|text| says(text)) || (says("security group") && says("does not exist")) {
         return Some(FaultClass::Dependency);
@@ -200,6 +201,9 @@ pub fn advice(class: FaultClass, operation: &str, code: &str, message: &str) -> 
         }
         FaultClass::Rejected if text.contains("no fargate configuration exists") => {
             "that pair of CPU and memory is not a Fargate size: `labguard config check` names the legal ones".into()
+        }
+        FaultClass::Dependency if text.contains("scheduler to assume the role") => {
+            "a new role takes AWS up to two minutes; a given one must trust scheduler.amazonaws.com for the session's schedule group".into()
         }
         FaultClass::Dependency if text.contains("service linked role") => {
             "AWS is making its ECS role in this account: the next try works, usually within two minutes".into()
@@ -382,6 +386,13 @@ mod tests {
                 400,
                 C::Dependency,
             ),
+            (
+                "ValidationException",
+                "The execution role you provide must allow AWS EventBridge Scheduler to assume the role.",
+                400,
+                C::Dependency,
+            ),
+            ("ServiceQuotaExceededException", "", 402, C::Quota),
             ("DependencyViolation", "resource sg-1 has a dependent object", 400, C::Dependency),
             ("InvalidGroup.NotFound", "The security group 'sg-1' does not exist", 400, C::NotFound),
             ("InvalidGroup.InUse", "", 400, C::Dependency),

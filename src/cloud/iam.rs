@@ -9,11 +9,11 @@ const GET: &str = "iam:GetRole";
 const CREATE: &str = "iam:CreateRole";
 
 /// Whether our tag is among these.
-fn is_ours(owner: Owner<'_>, role: &Role) -> bool {
+pub(super) fn is_ours(owner: Owner<'_>, role: &Role) -> bool {
     owner.is_on(role.tags().iter().map(|tag| (tag.key(), tag.value())))
 }
 
-fn tag(key: &str, value: &str) -> Result<Tag, Fault> {
+pub(super) fn tag(key: &str, value: &str) -> Result<Tag, Fault> {
     let built = Tag::builder().key(key).value(value).build();
     built.map_err(|error| own(FaultClass::Rejected, CREATE, "Construction", error.to_string(), None))
 }
@@ -33,7 +33,7 @@ fn trust(account: &str) -> String {
 }
 
 impl Cloud {
-    async fn find_role(&self, name: &str) -> Result<Option<Role>, Fault> {
+    pub(super) async fn find_role(&self, name: &str) -> Result<Option<Role>, Fault> {
         let sent = self.inner.iam.get_role().role_name(name).send();
         let answer = absent_if_missing(self.call(GET, sent).await.map_err(Fault::from))?;
         Ok(answer.and_then(|answer| answer.role))

@@ -23,6 +23,8 @@ mod marked;
 mod metrics;
 mod pace;
 mod pricing;
+mod scheduler;
+mod scheduler_role;
 mod signed;
 mod sts;
 mod tagged;
@@ -62,6 +64,7 @@ struct Inner {
     ec2: ec2::Ec2,
     cost_explorer: cost_explorer::CostExplorer,
     pricing: pricing::Pricing,
+    scheduler: scheduler::Scheduler,
     region: String,
     own_endpoint: bool,
     registry_endpoint: Option<String>,
@@ -170,6 +173,10 @@ impl Cloud {
             Spec::TaskDefinition(spec) => self.ensure_task_definition(owner, spec).await,
             Spec::Task(spec) => self.ensure_task(owner, spec).await,
             Spec::Service { name, desired, task } => self.ensure_service(owner, name, *desired, task, adopt).await,
+            Spec::SchedulerRole { name, group, cluster } => {
+                self.ensure_scheduler_role(owner, name, group, cluster).await
+            }
+            Spec::ScheduleGroup { name } => self.ensure_schedule_group(owner, name).await,
             Spec::Image(_) => Err(fault::own(
                 FaultClass::Rejected,
                 "labguard:Ensure",
@@ -189,7 +196,8 @@ impl Cloud {
             ResourceKind::Repository => self.remove_repository(owner, removal).await,
             ResourceKind::Image => self.remove_image(removal).await,
             ResourceKind::LogGroup => self.remove_log_group(owner, removal).await,
-            ResourceKind::ExecutionRole => self.remove_role(owner, removal).await,
+            ResourceKind::ScheduleGroup => self.remove_schedule_group(owner, removal).await,
+            ResourceKind::ExecutionRole | ResourceKind::SchedulerRole => self.remove_role(owner, removal).await,
             ResourceKind::Cluster => self.remove_cluster(owner, removal).await,
             ResourceKind::SecurityGroup => self.remove_security_group(owner, removal).await,
             ResourceKind::TaskDefinition => self.remove_task_definitions(owner, removal).await,
@@ -212,7 +220,8 @@ impl Cloud {
             ResourceKind::Repository => self.look_repository(owner, removal).await?,
             ResourceKind::Image => self.look_image(removal).await?,
             ResourceKind::LogGroup => self.look_log_group(owner, removal).await?,
-            ResourceKind::ExecutionRole => self.look_role(owner, removal).await?,
+            ResourceKind::ScheduleGroup => self.look_schedule_group(owner, removal).await?,
+            ResourceKind::ExecutionRole | ResourceKind::SchedulerRole => self.look_role(owner, removal).await?,
             ResourceKind::Cluster => self.look_cluster(owner, removal).await?,
             ResourceKind::SecurityGroup => self.look_security_group(owner, removal).await?,
             ResourceKind::TaskDefinition => self.look_task_definitions(owner, removal).await?,

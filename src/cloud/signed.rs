@@ -84,6 +84,9 @@ impl ProvideErrorKind for ServiceError {
 /// One operation: a body in, the answer's text out.
 pub(super) type Call = Operation<String, String, ServiceError>;
 
+/// One operation of a REST service: path with query and body in, the answer's text out.
+pub(super) type RestCall = Operation<(String, String), String, ServiceError>;
+
 /// A service, and how its calls are written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Service {
@@ -129,6 +132,42 @@ impl Service {
         endpoint: &str,
         note: Note,
     ) -> Call {
+        let write = move |body: String| self.request(action, body);
+        self.written(sdk, action, region, endpoint, note, write)
+    }
+
+    /// One of its operations, where these are told apart by method and path.
+    pub(super) fn rest(
+        self,
+        sdk: &SdkConfig,
+        action: &'static str,
+        method: &'static str,
+        region: &str,
+        endpoint: &str,
+        note: Note,
+    ) -> RestCall {
+        let write = move |(path, body): (String, String)| -> Result<HttpRequest, BoxError> {
+            let has_body = !body.is_empty();
+            let mut request = HttpRequest::new(SdkBody::from(body));
+            request.set_method(method)?;
+            request.set_uri(path)?;
+            if has_body {
+                request.headers_mut().insert("content-type", self.content_type);
+            }
+            Ok(request)
+        };
+        self.written(sdk, action, region, endpoint, note, write)
+    }
+
+    fn written<I: Send + Sync + std::fmt::Debug + 'static>(
+        self,
+        sdk: &SdkConfig,
+        action: &'static str,
+        region: &str,
+        endpoint: &str,
+        note: Note,
+        write: impl Fn(I) -> Result<HttpRequest, BoxError> + Send + Sync + 'static,
+    ) -> Operation<I, String, ServiceError> {
         let signing = || SigningRegion::from(Region::new(region.to_owned()));
         let mut layer = Layer::new("labguard signed");
         layer.store_put(AuthSchemeOptionResolverParams::new(()));
@@ -178,7 +217,6 @@ impl Service {
         if let Some(time) = sdk.time_source() {
             builder = builder.time_source(time);
         }
-        let write = move |body: String| self.request(action, body);
         let read = move |response: &HttpResponse| self.answer(response);
         builder.serializer(write).deserializer(read).build()
     }
@@ -203,6 +241,13 @@ impl Service {
         // A load balancer's page and the like: the status is all there is.
         let status = || ErrorMetadata::builder().message(format!("HTTP status {}", response.status().as_u16())).build();
         let meta = (self.refusal)(text).unwrap_or_else(status);
+        // REST services tell the code in a header: `ConflictException:http://…`.
+        let coded = response.headers().get("x-amzn-errortype").filter(|_| meta.code().is_none());
+        let code = coded.and_then(|kind| kind.split([':', '#']).next()).map(ToOwned::to_owned);
+        let meta = match code {
+            Some(code) => ErrorMetadata::builder().code(code).message(meta.message().unwrap_or_default()).build(),
+            None => meta,
+        };
         Err(OrchestratorError::operation(ServiceError::new(self.name, meta)))
     }
 }

@@ -6,7 +6,7 @@
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
 use super::{Cloud, absent_if_missing};
-use crate::domain::model::{Fault, FaultClass, ResourceKind, SESSION_TAG};
+use crate::domain::model::{FUSE_ROLE, Fault, FaultClass, ResourceKind, SESSION_TAG};
 
 /// Roles that labguard makes begin so.
 const ROLE_PREFIX: &str = "labguard-";
@@ -24,6 +24,11 @@ pub struct Tagged {
     pub id: String,
 }
 
+/// A role of labguard's making, by its name.
+fn kind_of_role(name: &str) -> ResourceKind {
+    if name.ends_with(FUSE_ROLE) { ResourceKind::SchedulerRole } else { ResourceKind::ExecutionRole }
+}
+
 /// Kind, name and id of an ARN.
 fn read_arn(arn: &str) -> (Option<ResourceKind>, String, String) {
     let mut parts = arn.splitn(6, ':').skip(2);
@@ -39,8 +44,12 @@ fn read_arn(arn: &str) -> (Option<ResourceKind>, String, String) {
         }
         ("ecr", Some(("repository", name))) => known(ResourceKind::Repository, name),
         ("logs", Some(("log-group", name))) => known(ResourceKind::LogGroup, name.strip_suffix(":*").unwrap_or(name)),
-        ("iam", Some(("role", name))) => known(ResourceKind::ExecutionRole, name.rsplit('/').next().unwrap_or(name)),
+        ("iam", Some(("role", name))) => {
+            let name = name.rsplit('/').next().unwrap_or(name);
+            known(kind_of_role(name), name)
+        }
         ("ec2", Some(("security-group", id))) => (Some(ResourceKind::SecurityGroup), id.to_owned(), id.to_owned()),
+        ("scheduler", Some(("schedule-group", name))) => known(ResourceKind::ScheduleGroup, name),
         _ => (None, rest.to_owned(), arn.to_owned()),
     }
 }
@@ -49,7 +58,7 @@ impl Cloud {
     /// Everything with our tag, of any session, all pages.
     ///
     /// # Errors
-    /// AWS's refusal. Having no right to list roles is not one: roles are then left out.
+    /// AWS's refusal. Having no right to list roles or schedule groups is not one: they are then left out.
     pub async fn tagged(&self) -> Result<Vec<Tagged>, Fault> {
         let mut found = Vec::new();
         let mut next: Option<String> = None;
@@ -77,6 +86,19 @@ impl Cloud {
             }
             Err(fault) => return Err(fault),
         }
+        match self.tagged_groups().await {
+            Ok(groups) => {
+                for (name, id, session) in groups {
+                    if !found.iter().any(|it| it.id == id) {
+                        found.push(Tagged { session, kind: Some(ResourceKind::ScheduleGroup), name, id });
+                    }
+                }
+            }
+            Err(fault) if matches!(fault.class, FaultClass::Denied | FaultClass::Rejected | FaultClass::NotFound) => {
+                tracing::debug!(%fault, "schedule groups are not searched: no right to list them, or no such service");
+            }
+            Err(fault) => return Err(fault),
+        }
         Ok(found)
     }
 
@@ -93,7 +115,7 @@ impl Cloud {
                 if let Some(tag) = tags.iter().find(|tag| tag.key() == SESSION_TAG) {
                     found.push(Tagged {
                         session: tag.value().to_owned(),
-                        kind: Some(ResourceKind::ExecutionRole),
+                        kind: Some(kind_of_role(role.role_name())),
                         name: role.role_name().to_owned(),
                         id: role.arn().to_owned(),
                     });
@@ -122,7 +144,8 @@ mod tests {
             ("arn:aws:ecr:@:repository/labguard/x", Some(K::Repository), "labguard/x"),
             ("arn:aws:logs:@:log-group:/labguard/x:*", Some(K::LogGroup), "/labguard/x"),
             ("arn:aws:ec2:@:security-group/sg-1", Some(K::SecurityGroup), "sg-1"),
-            ("arn:aws:scheduler:@:schedule-group/g", None, "schedule-group/g"),
+            ("arn:aws:scheduler:@:schedule-group/g", Some(K::ScheduleGroup), "g"),
+            ("arn:aws:sqs:@:queue", None, "queue"),
         ] {
             let (found, found_name, _) = read_arn(&arn(text));
             assert_eq!((found, found_name.as_str()), (kind, name), "{text}");

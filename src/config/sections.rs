@@ -305,5 +305,7 @@ pub(super) const fn kind_name(kind: ResourceKind) -> &'static str {
         ResourceKind::TaskDefinition => "task_definition",
         ResourceKind::Service => "service",
         ResourceKind::Task => "task",
+        ResourceKind::SchedulerRole => "scheduler_role",
+        ResourceKind::ScheduleGroup => "schedule_group",
     }
 }

@@ -33,12 +33,14 @@ pub(super) const fn of(event: &Event) -> &'static str {
         Event::Reappeared { .. } => "reappeared",
         Event::Blocked { .. } => "blocked",
         Event::Metered { .. } => "metered",
+        Event::Scheduled { .. } => "scheduled",
+        Event::NetChanged { .. } => "net_changed",
         Event::Closed { .. } => "closed",
     }
 }
 
 /// Every name this version knows.
-pub(super) const KNOWN: [&str; 29] = [
+pub(super) const KNOWN: [&str; 31] = [
     "opened",
     "policy_changed",
     "identified",
@@ -67,6 +69,8 @@ pub(super) const KNOWN: [&str; 29] = [
     "scanned",
     "billed",
     "metered",
+    "scheduled",
+    "net_changed",
     "closed",
 ];
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::domain::meter::RateBook;
 use crate::domain::model::{
-    Action, Billed, Blocker, Cause, Effect, Event, Extension, Fault, FaultClass, Identity, Item, LimitKind, Money,
+    Action, Billed, Blocker, Cause, Effect, Event, Extension, Fault, FaultClass, Identity, Item, LimitKind, Money, Net,
     Network, Phase, Request, ResourceKey, ResourceKind, ScanVerdict, SessionId, Span, Stage, Subnet, TaskFacts,
     TaskLoss, TaskSize, TaskStatus, Timestamp,
 };
@@ -54,7 +54,7 @@ pub(super) fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// How many kinds [`other`] knows.
-const OTHERS: u64 = 27;
+const OTHERS: u64 = 29;
 
 /// The event of one kind, varied by a number and a text.
 fn other(which: u64, salt: u64, text: &str) -> Event {
@@ -154,6 +154,8 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
             verdict: if salt.is_multiple_of(2) { ScanVerdict::Passed } else { ScanVerdict::Refused },
             detail: text,
         },
+        26 => Event::Scheduled { schedules: vec![(text, at)] },
+        27 => Event::NetChanged { net: Net::ALL[pick(2)], holds: salt.is_multiple_of(2), detail: text },
         _ => Event::Metered { put_metric_calls: salt, metric_hours: salt },
     }
 }

@@ -62,6 +62,7 @@ fn intent(step: &Step) -> Option<Event> {
             let (name, size) = called(spec);
             event(key, Action::Create, name, size)
         }
+        Step::Arm { key, arming } => event(key, Action::Create, &arming.group, None),
         Step::StopTask { key, removal } => event(key, Action::Stop, &removal.name, None),
         Step::Remove { key, removal } => event(key, Action::Remove, &removal.name, None),
     }
@@ -73,7 +74,9 @@ fn called(spec: &Spec) -> (&str, Option<TaskSize>) {
         | Spec::LogGroup { name, .. }
         | Spec::ExecutionRole { name }
         | Spec::Cluster { name, .. }
-        | Spec::SecurityGroup { name, .. } => (name, None),
+        | Spec::SecurityGroup { name, .. }
+        | Spec::SchedulerRole { name, .. }
+        | Spec::ScheduleGroup { name } => (name, None),
         Spec::Image(image) => match (&image.repository, &image.source) {
             (Some(repository), _) => (repository, None),
             (None, ImageSource::Registry { uri, .. }) => (uri, None),
@@ -114,6 +117,18 @@ async fn run(engine: &Engine, slot: &Slot, record: &Record, step: Step) -> bool 
         Step::Ensure { key, spec, adopt } => {
             cloud.ensure(owner, *key, spec, *adopt).await.map(|ensured| made(*key, spec, ensured))
         }
+        Step::Arm { key, arming } => match cloud.arm(owner, arming).await {
+            Ok(schedules) => {
+                Ok(vec![done(*key, Action::Create, Effect::AlreadyThere, None), Event::Scheduled { schedules }])
+            }
+            Err((set, fault)) => {
+                let kept = vec![Event::Scheduled { schedules: set }];
+                if let Err(error) = write(engine, slot, kept, Durability::WhenPossible).await {
+                    tracing::error!(%error, "what was scheduled could not be journalled; it is kept and tried again");
+                }
+                Err(fault)
+            }
+        },
         Step::StopTask { key, removal } => {
             cloud.stop_task(owner, removal).await.map(|effect| vec![done(*key, Action::Stop, effect, None)])
         }
@@ -136,7 +151,7 @@ async fn finish(
 ) -> bool {
     engine.checkpoint("after a call").await;
     let action = match step {
-        Step::Identify | Step::Survey { .. } | Step::Ensure { .. } => Action::Create,
+        Step::Identify | Step::Survey { .. } | Step::Ensure { .. } | Step::Arm { .. } => Action::Create,
         Step::StopTask { .. } => Action::Stop,
         Step::Remove { .. } => Action::Remove,
     };

@@ -26,6 +26,9 @@ fn rank(kind: ResourceKind) -> u8 {
         ResourceKind::TaskDefinition | ResourceKind::Repository | ResourceKind::Image => 2,
         ResourceKind::Cluster | ResourceKind::LogGroup => 3,
         ResourceKind::ExecutionRole | ResourceKind::SecurityGroup => 4,
+        // Until then it would remove what this cannot.
+        ResourceKind::ScheduleGroup => 5,
+        ResourceKind::SchedulerRole => 6,
     }
 }
 

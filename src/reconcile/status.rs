@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{
-    Blocker, Cause, Forecast, Identity, ImageProgress, LastActivity, Life, Limit, Measure, Money, Period, Phase,
+    Blocker, Cause, Forecast, Identity, ImageProgress, LastActivity, Life, Limit, Measure, Money, Net, Period, Phase,
     ResourceKey, Scope, SessionId, Span, Timestamp,
 };
 
@@ -65,6 +65,48 @@ pub struct HealthStatus {
     pub latency_us: u64,
 }
 
+/// Whether a net holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetWord {
+    /// The policy does not want it.
+    Off,
+    /// It is being made.
+    Pending,
+    /// It would end the spend by itself.
+    Holds,
+    /// It cannot be had, or is torn.
+    Fails,
+}
+
+impl NetWord {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            NetWord::Off => "off",
+            NetWord::Pending => "pending",
+            NetWord::Holds => "holds",
+            NetWord::Fails => "does not hold",
+        }
+    }
+}
+
+/// One net under a session, for status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetStatus {
+    /// Which.
+    pub net: Net,
+    /// Whether it holds.
+    pub state: NetWord,
+    /// Whether the session is refused without it.
+    pub required: bool,
+    /// What it does, or why it does not hold.
+    pub detail: String,
+    /// When it acts, where it acts at a time that is set.
+    pub acts_at: Option<Timestamp>,
+}
+
 /// A session as its users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStatus {
@@ -112,6 +154,9 @@ pub struct SessionStatus {
     /// absent once it is being torn down.
     #[serde(default)]
     pub deadline: Option<Timestamp>,
+    /// What ends its spend without labguard: which nets hold, and which do not and why.
+    #[serde(default)]
+    pub nets: Vec<NetStatus>,
     /// Every limit that is set, soonest first: what ends it next, when, and what would move it.
     pub limits: Vec<Limit>,
     /// Why it ends, once it does, with the figures.

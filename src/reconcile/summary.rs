@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         model::{
-            Event, FaultClass, HealthReading, ImageProgress, Life, Money, Phase, Plan, Record, Resource, Span,
+            Event, FaultClass, HealthReading, ImageProgress, Life, Money, Net, Phase, Plan, Record, Resource, Span,
             TaskStatus, Timestamp,
         },
         policy::Policy,
@@ -11,7 +11,7 @@ use crate::{
     telemetry::SessionGauges,
 };
 
-use super::status::{HealthStatus, ResourceStatus, SessionStatus};
+use super::status::{HealthStatus, NetStatus, NetWord, ResourceStatus, SessionStatus};
 
 /// What is known beside record and plan.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +79,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
             })
             .collect(),
         things_left: record.ours_left().count(),
+        nets: nets(record, policy),
         image: None,
         blockers: record.blockers.clone(),
         next_look: plan.wake_at,
@@ -88,6 +89,23 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
     };
     status.show_image(aside.image.clone());
     status
+}
+
+/// Which nets hold, and which do not and why.
+fn nets(record: &Record, policy: &Policy) -> Vec<NetStatus> {
+    let of = |net: Net| {
+        let required = policy.fuse.requires(net);
+        let known = record.nets.get(&net).filter(|_| policy.fuse.has(net));
+        let (state, detail) = match known {
+            _ if !policy.fuse.has(net) => (NetWord::Off, "switched off by the policy".to_owned()),
+            Some(known) if known.holds => (NetWord::Holds, known.detail.clone()),
+            Some(known) => (NetWord::Fails, known.detail.clone()),
+            None => (NetWord::Pending, "being made".to_owned()),
+        };
+        let acts_at = record.schedules.values().min().copied().filter(|_| net == Net::Scheduler);
+        NetStatus { net, state, required, detail, acts_at }
+    };
+    Net::ALL.into_iter().map(of).collect()
 }
 
 /// That long a removal may wait for something else to go before it is told as a fault (aws-facts §4: an
@@ -223,6 +241,10 @@ pub fn tell(record: &Record, note: &Event) {
             for blocker in blockers {
                 tracing::error!(resource = %blocker.key, name = %blocker.name, cost_per_hour = %blocker.cost_per_hour, "cannot be removed: {}", blocker.why);
             }
+        }
+        Event::NetChanged { net, holds: true, detail } => tracing::info!(net = net.name(), "net holds: {detail}"),
+        Event::NetChanged { net, holds: false, detail } => {
+            tracing::warn!(net = net.name(), "net does not hold: {detail}");
         }
         Event::Closed { .. } => tracing::info!("session closed"),
         Event::Verified { left } => tracing::info!(left = left.len(), "verification pass"),

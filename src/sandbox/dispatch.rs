@@ -1,7 +1,7 @@
 //! From an HTTP request to the service that answers it.
 //!
 //! Routes by `X-Amz-Target`, by the `rpc-v2-cbor` path, by the form's `Action` and the signature's scope, and by
-//! `/v2/` to the registry.
+//! `/v2/` to the registry; the scheduler's by method and path.
 //!
 //! Guarantees: every call is counted under `service:Operation`; faults and throttling strike before a service sees the
 //! call (a lost answer after). Never knows what a call means.
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     cbor, cloudwatch, cost_explorer, credentials, ec2, ecr, ecs, iam, logs,
     params::Params,
-    pricing,
+    pricing, scheduler,
     state::World,
     sts, tagging,
     wire::{ApiError, Output, Protocol},
@@ -31,7 +31,7 @@ const LARGEST_INFLATED: u64 = 64 << 20;
 pub struct Call {
     /// How it is written.
     pub protocol: Protocol,
-    /// `ecs`, `ecr`, `ec2`, `iam`, `sts`, `logs`, `cloudwatch`, `tagging`, `ce`, `pricing`.
+    /// `ecs`, `ecr`, `ec2`, `iam`, `sts`, `logs`, `cloudwatch`, `tagging`, `ce`, `pricing`, `scheduler`.
     pub service: &'static str,
     /// Operation.
     pub op: String,
@@ -69,6 +69,7 @@ impl Call {
                 "tagging" => tagging::call(world, op, value),
                 "ce" => cost_explorer::call(world, op, &value),
                 "pricing" => pricing::call(op, &value),
+                "scheduler" => scheduler::call(world, op, &value),
                 _ => Err(ApiError::unknown_operation(op)),
             }
             .map(Output::Data),
@@ -120,6 +121,13 @@ fn find(request: &Request<Bytes>) -> Result<Call, (Protocol, ApiError)> {
             Err(why) => Input::Broken(why),
         };
         return Ok(Call { protocol, service, op: op.to_owned(), input });
+    }
+    if let Some((op, path)) = scheduler::operation(request.method().as_str(), request.uri().path()) {
+        let input = match body.and_then(|body| scheduler::members(&body, request.uri().query(), path)) {
+            Ok(members) => Input::Data(members),
+            Err(why) => Input::Broken(why),
+        };
+        return Ok(Call { protocol: Protocol::RestJson, service: "scheduler", op: op.to_owned(), input });
     }
     if let Some(rest) = request.uri().path().strip_prefix("/service/") {
         let Some((service, op)) = rest.split_once("/operation/") else {

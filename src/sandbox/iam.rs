@@ -52,6 +52,23 @@ impl Iam {
             .is_some_and(|role| role.arn == role_arn && role.assumable_at <= now && role.trust.contains(by_service))
     }
 
+    /// Whether the scheduler can assume the role by now, for schedules of that group.
+    #[must_use]
+    pub fn lets_schedules(&self, now: Timestamp, role_arn: &str, group_arn: &str) -> bool {
+        let name = role_arn.rsplit('/').next().unwrap_or_default();
+        let trust = self.roles.get(name).map(|role| role.trust.as_str()).unwrap_or_default();
+        let bound = trust.contains("aws:SourceArn");
+        self.can_be_assumed(now, role_arn, "scheduler.amazonaws.com") && (!bound || trust.contains(group_arn))
+    }
+
+    /// Whether an inline policy of the role names the action. Resources and conditions are not looked at.
+    #[must_use]
+    pub fn allows(&self, role_arn: &str, action: &str) -> bool {
+        let name = role_arn.rsplit('/').next().unwrap_or_default();
+        let action = format!("\"{action}\"");
+        self.roles.get(name).is_some_and(|role| role.inline.values().any(|policy| policy.contains(&action)))
+    }
+
     /// Makes the service-linked role of a service if it is not there.
     pub fn ensure_service_linked_role(&mut self, now: Timestamp, ids: &mut Ids, service: &str) -> bool {
         let name = match service {

@@ -15,6 +15,7 @@
 //!   instances are stored or refused, not acted on.
 //! - Real processes share the machine: no memory or CPU limit, host network on a loopback address of their own.
 //! - A service's deployments are replaced at once: no rolling percentages, no circuit breaker.
+//! - Schedules fire once, at the end of their minute; of the role's rights only the actions are looked at.
 //! - Alarms are kept, not evaluated; metric math is refused.
 
 pub mod cbor;
@@ -35,6 +36,7 @@ pub mod params;
 pub mod pricing;
 pub mod registry;
 pub mod runtime;
+pub mod scheduler;
 mod server;
 pub mod state;
 pub mod sts;
@@ -274,7 +276,20 @@ impl Sandbox {
         found.extend(world.ecr.leftovers());
         found.extend(world.logs.leftovers());
         found.extend(world.cloudwatch.leftovers());
+        found.extend(world.scheduler.leftovers());
         found
+    }
+
+    /// Every call that schedules made by themselves, in order.
+    #[must_use]
+    pub fn fired(&self) -> Vec<scheduler::Fired> {
+        self.world().scheduler.fired()
+    }
+
+    /// Each schedule's `GROUP/NAME`, with the instant it is set for.
+    #[must_use]
+    pub fn scheduled(&self) -> Vec<(String, crate::domain::model::Timestamp)> {
+        self.world().scheduler.due()
     }
 
     /// How often each operation was called, faulted calls included.
@@ -372,7 +387,9 @@ fn throttling(protocol: Protocol) -> ApiError {
     match protocol {
         Protocol::Ec2Query => ApiError::new(503, "RequestLimitExceeded", "Request limit exceeded."),
         Protocol::Query(_) => ApiError::new(400, "Throttling", "Rate exceeded"),
-        Protocol::Json11 | Protocol::Json10 | Protocol::Cbor => ApiError::bad("ThrottlingException", "Rate exceeded"),
+        Protocol::Json11 | Protocol::Json10 | Protocol::RestJson | Protocol::Cbor => {
+            ApiError::bad("ThrottlingException", "Rate exceeded")
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crate::domain::model::{SANDBOX_ACCOUNT, Span, Timestamp};
 
-use super::{cloudwatch, cost_explorer, ec2, ecr, ecs, iam, ids::Ids, latency::Latency, logs, runtime, tagging};
+use super::{
+    cloudwatch, cost_explorer, ec2, ecr, ecs, iam, ids::Ids, latency::Latency, logs, runtime, scheduler, tagging,
+};
 
 /// What a fault asks of the service that handles the call; everything else about faults is the dispatcher's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct World {
     pub logs: logs::Logs,
     /// CloudWatch.
     pub cloudwatch: cloudwatch::CloudWatch,
+    /// EventBridge Scheduler.
+    pub scheduler: scheduler::Scheduler,
     /// The index behind the tagging API.
     pub tagging: tagging::Tagging,
     /// What Cost Explorer will know.
@@ -79,6 +83,7 @@ impl World {
             ecr: ecr::Ecr::new(region, &account, endpoint.as_deref()),
             logs: logs::Logs::new(region, &account),
             cloudwatch: cloudwatch::CloudWatch::new(region, &account),
+            scheduler: scheduler::Scheduler::default(),
             tagging: tagging::Tagging::default(),
             bill: cost_explorer::Bill::default(),
             account,

@@ -75,6 +75,8 @@ pub enum Protocol {
     Json11,
     /// awsJson 1.0 (CloudWatch from boto3).
     Json10,
+    /// restJson1 (EventBridge Scheduler).
+    RestJson,
     /// Smithy RPC v2 over CBOR (CloudWatch from newer SDKs).
     Cbor,
     /// EC2's query dialect.
@@ -133,6 +135,7 @@ fn failure(protocol: Protocol, request_id: &str, error: &ApiError) -> Response<B
     let body = match protocol {
         Protocol::Json11 => error_members(error, &error.code).to_string().into_bytes(),
         Protocol::Json10 => error_members(error, cloudwatch_shape(&error.code)).to_string().into_bytes(),
+        Protocol::RestJson => json!({ "Message": error.message }).to_string().into_bytes(),
         Protocol::Cbor => {
             let kind = format!("com.amazonaws.cloudwatch#{}", cloudwatch_shape(&error.code));
             cbor::encode(&error_members(error, &kind))
@@ -183,6 +186,7 @@ fn respond(protocol: Protocol, status: u16, request_id: &str, error: Option<&str
     let kind = match protocol {
         Protocol::Json11 => "application/x-amz-json-1.1",
         Protocol::Json10 => "application/x-amz-json-1.0",
+        Protocol::RestJson => "application/json",
         Protocol::Cbor => "application/cbor",
         Protocol::Ec2Query => "text/xml;charset=UTF-8",
         Protocol::Query(_) => "text/xml",

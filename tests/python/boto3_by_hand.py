@@ -197,3 +197,45 @@ def test_the_price_list_is_read_page_by_page(client):
     (dimension,) = term["priceDimensions"].values()
     assert dimension["pricePerUnit"] == {"USD": "0.0404800000"}
     assert refusal(pricing.get_products, ServiceCode="AmazonNothing") == "InvalidParameterException"
+
+
+def test_schedules_are_kept_moved_and_refused_as_the_scheduler_does(client):
+    scheduler, iam = client("scheduler"), client("iam")
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    }
+    role = iam.create_role(RoleName="fuse", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    tags = [{"Key": "labguard:session", "Value": "x-1"}]
+    arn = scheduler.create_schedule_group(Name="labguard-x-1", Tags=tags)["ScheduleGroupArn"]
+    assert refusal(scheduler.create_schedule_group, Name="labguard-x-1") == "ConflictException"
+    assert scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"] == tags
+    assert scheduler.get_schedule_group(Name="labguard-x-1")["State"] == "ACTIVE"
+    assert [it["Name"] for it in scheduler.list_schedule_groups(NamePrefix="labguard-")["ScheduleGroups"]] == ["labguard-x-1"]
+    schedule = {
+        "Name": "cluster-delete",
+        "GroupName": "labguard-x-1",
+        "ScheduleExpression": "at(2099-01-01T00:00:00)",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "ActionAfterCompletion": "DELETE",
+        "Target": {
+            "Arn": "arn:aws:scheduler:::aws-sdk:ecs:deleteCluster",
+            "RoleArn": role,
+            "Input": json.dumps({"Cluster": "x"}),
+            "RetryPolicy": {"MaximumRetryAttempts": 30, "MaximumEventAgeInSeconds": 3600},
+        },
+    }
+    once_allowed(scheduler.create_schedule, ("ValidationException",), "the role's propagation", **schedule)
+    assert refusal(scheduler.create_schedule, **schedule) == "ConflictException"
+    past = {**schedule, "ScheduleExpression": "at(2020-01-01T00:00:00)"}
+    assert refusal(scheduler.update_schedule, **past) == "ValidationException"
+    scheduler.update_schedule(**{**schedule, "ScheduleExpression": "at(2098-01-01T00:00:00)"})
+    kept = scheduler.get_schedule(Name="cluster-delete", GroupName="labguard-x-1")
+    assert (kept["ScheduleExpression"], kept["Target"]) == ("at(2098-01-01T00:00:00)", schedule["Target"])
+    reads = {**schedule, "Name": "reads", "Target": {**schedule["Target"], "Arn": "arn:aws:scheduler:::aws-sdk:ecs:listTasks"}}
+    assert refusal(scheduler.create_schedule, **reads) == "ValidationException"
+    assert refusal(scheduler.create_schedule, **{**schedule, "GroupName": "nobody"}) == "ResourceNotFoundException"
+    scheduler.delete_schedule_group(Name="labguard-x-1")
+    assert refusal(scheduler.get_schedule_group, Name="labguard-x-1") == "ResourceNotFoundException"
+    assert refusal(scheduler.get_schedule, Name="cluster-delete", GroupName="labguard-x-1") == "ResourceNotFoundException"
+    iam.delete_role(RoleName="fuse")

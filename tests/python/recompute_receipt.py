@@ -18,7 +18,7 @@ NANO = Decimal("0.000000001")
 HOUR = 3_600_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # AWS's always-free allowances cover these, where the policy counts them.
-FREE = {"metric", "metric_requests", "logs_ingested", "logs_stored", "data_out"}
+FREE = {"metric", "metric_requests", "logs_ingested", "logs_stored", "data_out", "schedule_invocations"}
 DAY = 24 * HOUR
 SPAN = {"ms": 1, "s": 1_000, "m": 60_000, "h": HOUR, "day": DAY, "days": DAY}
 
@@ -55,6 +55,7 @@ class Session:
         self.things = {}
         self.cards = []
         self.metered = {}
+        self.scheduled = set()
         self.heard = 0
         # What a clock that was set back, or that runs behind AWS's, has hidden: it is billed all the same.
         self.hidden = 0
@@ -86,9 +87,18 @@ class Session:
         self.heard = at
 
     def on_metered(self, _at, event):
-        counts = self.metered.setdefault(self.now() // HOUR * HOUR, [0, 0])
+        counts = self.counts()
         counts[0] += event["metric_hours"]
         counts[1] += event["put_metric_calls"]
+
+    def counts(self):
+        return self.metered.setdefault(self.now() // HOUR * HOUR, [0, 0, 0])
+
+    def on_scheduled(self, _at, event):
+        """A schedule is paid for once, however often it is moved: should it ever be due."""
+        names = {name for name, _ in event["schedules"]}
+        self.counts()[2] += len(names - self.scheduled)
+        self.scheduled |= names
 
     def on_intended(self, at, event):
         thing = self.things.get(event["key"])
@@ -110,6 +120,8 @@ class Session:
         effect = event["effect"]
         if effect in ("created", "already_there", "adopted"):
             thing["ours"] = effect != "adopted"
+            if event["key"].startswith("schedule_group/") and effect == "created":
+                self.scheduled = set()
             thing["born"] = at if thing["born"] is None else thing["born"]
         elif effect in ("removed", "already_gone", "removal_requested"):
             self.end(at, thing)
@@ -175,7 +187,7 @@ class Session:
                 # By the begun kilobyte, for a month of 730 hours, per GB of a thousand million bytes.
                 each = -(-thing["bytes"] // 1000)
                 yield lasting(key, "image_storage", begin, self.gone(thing), each, 1_000_000 * 730 * 3600)
-        for item, place, per in (("metric", 0, 730), ("metric_requests", 1, 1000)):
+        for item, place, per in (("metric", 0, 730), ("metric_requests", 1, 1000), ("schedule_invocations", 2, 1_000_000)):
             yield self.counted(item, place, per)
 
     def task(self, key, thing):

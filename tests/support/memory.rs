@@ -151,6 +151,8 @@ fn kind(spec: &Spec) -> ResourceKind {
         Spec::TaskDefinition(_) => ResourceKind::TaskDefinition,
         Spec::Task(_) => ResourceKind::Task,
         Spec::Service { .. } => ResourceKind::Service,
+        Spec::SchedulerRole { .. } => ResourceKind::SchedulerRole,
+        Spec::ScheduleGroup { .. } => ResourceKind::ScheduleGroup,
     }
 }
 

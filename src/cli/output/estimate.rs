@@ -35,6 +35,13 @@ pub fn estimate(look: Look, plan: &Estimate) -> String {
         "\nat least, with its end     {}\nits end alone, at most     {}\nat worst over the budget   {}\nif forgotten for a month   {}\n",
         plan.least, plan.teardown, plan.overshoot, plan.forgotten_month
     ));
+    for (net, does) in plan.nets.iter().filter(|(_, does)| does != "off") {
+        text.push_str(&format!("\nwithout labguard, {net}: {does}"));
+    }
+    if plan.nets.iter().all(|(_, does)| does == "off") {
+        text.push_str("\nwithout labguard, nothing ends it (fuse in the policy)");
+    }
+    text.push('\n');
     for warning in &plan.warnings {
         text.push_str(&format!("\n{}", look.paint(NOTICE, &format!("warning: {warning}"))));
     }
@@ -96,6 +103,8 @@ at least, with its end     0.0052 USD
 its end alone, at most     0.0008 USD
 at worst over the budget  0.0010 USD
 if forgotten for a month  12.6601 USD
+
+without labguard, nothing ends it (fuse in the policy)
 
 warning: port 5000 is open to the whole internet
 ";

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::model::{Limit, LimitKind, Money, Phase, Timestamp},
-    reconcile::status::SessionStatus,
+    reconcile::status::{NetWord, SessionStatus},
 };
 
 /// All sessions.
@@ -130,11 +130,17 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
         facts.push(("forecast", Cell::new(format!("{ahead}; ending it now still costs {}", session.teardown_cost))));
     }
     if let Some(deadline) = session.deadline {
-        let text = format!(
-            "{}: without labguard its tasks would have to stop by then, and nothing else stops them yet",
-            zone.away(deadline, now)
-        );
+        let held = session.nets.iter().any(|net| net.state == NetWord::Holds);
+        let by = if held { "something else sees to that" } else { "nothing else stops them yet" };
+        let text =
+            format!("{}: without labguard its tasks would have to stop by then, and {by}", zone.away(deadline, now));
         facts.push(("deadline", Cell::new(text)));
+    }
+    for net in session.nets.iter().filter(|net| net.state != NetWord::Off && session.closed_at.is_none()) {
+        let at = net.acts_at.map(|at| format!(", from {}", zone.away(at, now))).unwrap_or_default();
+        let required = if net.required { ", required" } else { "" };
+        let text = format!("{} {}{at}{required}: {}", net.net.name(), net.state.name(), net.detail);
+        facts.push(("net", Cell::new(text)));
     }
     facts.push(("opened", Cell::new(format!("{} for {}", zone.away(session.opened_at, now), session.owner))));
     if let Some(identity) = &session.identity {
@@ -247,7 +253,8 @@ admission-7k2m9q  Running  http://127.0.0.9:5000  healthy  12m   0.0087 USD / 1.
             "last use  3 requests by requests, 13:48:00 UTC (12m ago)",
             "spend     0.0087 USD so far, 0.0174 USD an hour now",
             "forecast  0.0261 USD by 15:00:00 UTC, 0.1822 USD by 2026-11-23 00:00:00 UTC; ending it now still costs 0.0007 USD",
-            "deadline  15:30:00 UTC (in 1h 30m): without labguard its tasks would have to stop by then, and nothing else stops them yet",
+            "deadline  15:30:00 UTC (in 1h 30m): without labguard its tasks would have to stop by then, and something else sees to that",
+            "net       scheduler holds, from 15:29:00 UTC (in 1h 29m): schedules outside the task stop it",
             "idle timeout      14:08:00 UTC (in 8m)         0.0110 USD  idle for 12m of 20m\n",
             "                                                           moved by a request to the application, or `labguard touch`\n",
             "maximum lifetime  15:30:00 UTC (in 1h 30m)     0.0347 USD  up for 30m of 2h\n",

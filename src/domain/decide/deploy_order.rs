@@ -7,6 +7,8 @@
 //! network ─► security group ────────────────┤
 //! cluster ──────────────────────────────────┘
 //! ```
+//! Beside them the net outside the task (`fuse`), where the policy wants one: a task waits until it is known to hold.
+//!
 //! Guarantees: nothing is made before identity and network are known, nor once the session is ending; a create
 //! of unknown outcome is asked again under the same name or token.
 
@@ -19,7 +21,7 @@ use crate::domain::{
 };
 
 use super::{
-    scan_gate, sentinel,
+    fuse, scan_gate, sentinel,
     turn::{Turn, serving},
 };
 
@@ -42,7 +44,8 @@ pub(super) fn give_up(turn: &mut Turn<'_>) {
         turn.end(Cause::CrashLoop, detail, Stage::Teardown);
         return;
     }
-    let worst = turn.record.resources.iter().find_map(|(key, resource)| {
+    let needed = turn.record.resources.iter().filter(|(key, _)| !key.kind.is_net());
+    let worst = needed.into_iter().find_map(|(key, resource)| {
         let name = &resource.name;
         if resource.life == Life::Never && !resource.ours {
             let detail = format!(
@@ -81,6 +84,7 @@ pub(super) fn steps(turn: &mut Turn<'_>) {
         return;
     }
     let names = turn.names();
+    fuse::steps(turn);
     log_group(turn, &names);
     execution_role(turn, &names);
     cluster(turn, &names);
@@ -96,7 +100,7 @@ fn live<'t>(turn: &'t Turn<'_>, kind: ResourceKind) -> Option<&'t Resource> {
 }
 
 /// Asks for a resource, unless it lives, is leaving, or waits for its next try.
-fn ensure(turn: &mut Turn<'_>, key: ResourceKey, spec: Spec, adopt: bool) {
+pub(super) fn ensure(turn: &mut Turn<'_>, key: ResourceKey, spec: Spec, adopt: bool) {
     if let Some(resource) = turn.record.resources.get(&key) {
         if matches!(resource.life, Life::Live | Life::Leaving) {
             return;
@@ -227,7 +231,7 @@ fn task_definition(turn: &mut Turn<'_>, names: &Names) {
 }
 
 fn run(turn: &mut Turn<'_>, names: &Names) {
-    if live(turn, ResourceKind::Cluster).is_none() {
+    if live(turn, ResourceKind::Cluster).is_none() || fuse::undecided(turn) {
         return;
     }
     match turn.policy().task.run {

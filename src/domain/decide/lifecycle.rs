@@ -5,7 +5,7 @@
 use crate::domain::model::{Cause, Event, Phase, Stage, Step, Timestamp};
 
 use super::{
-    deploy_order, health, idleness, limits, pricing, stuck, taking_in, teardown_order,
+    deploy_order, fuse, health, idleness, limits, pricing, stuck, taking_in, teardown_order,
     turn::{Turn, is_service, serving},
     verify, warnings,
 };
@@ -54,6 +54,7 @@ fn build(turn: &mut Turn<'_>) {
     }
     ask(turn);
     deploy_order::give_up(turn);
+    fuse::judge(turn);
     if turn.ending_stage().is_some() {
         return;
     }
@@ -110,6 +111,7 @@ fn stop(turn: &mut Turn<'_>) {
     let because = turn.record.ending.as_ref().map(|ending| format!("{}: {}", ending.cause, ending.detail));
     turn.enter(Phase::Stopping, because.unwrap_or_default());
     teardown_order::stop_compute(turn);
+    fuse::arm(turn);
 }
 
 /// Everything removed, and the removal verified.

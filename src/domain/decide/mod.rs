@@ -10,6 +10,7 @@
 
 pub mod budgets;
 mod deploy_order;
+mod fuse;
 mod health;
 mod idleness;
 pub mod invariants;

@@ -10,9 +10,9 @@ use crate::domain::{
     meter::{RateBook, estimate, ledger, receipt},
     model::{
         Action, ActivityReading, BudgetReading, Cause, Effect, Event, Extension, FaultClass, HealthReading, Identity,
-        Measure, Money, Network, Observation, Observed, Period, Phase, Pool, Record, Request, ResourceKey,
-        ResourceKind, Scope, Sighting, Span, Stage, Step, Subnet, TaskFacts, TaskLoss, TaskSize, TaskStatus, Threshold,
-        Timestamp,
+        Measure, Money, Net, Network, Observation, Observed, Period, Phase, Pool, Record, Request, ResourceKey,
+        ResourceKind, ScheduledCall, Scope, Sighting, Span, Stage, Step, Subnet, TaskFacts, TaskLoss, TaskSize,
+        TaskStatus, Threshold, Timestamp,
     },
     policy::{Policy, RunMode},
 };
@@ -23,7 +23,10 @@ fn when() -> impl Strategy<Value = Timestamp> {
 
 fn key() -> impl Strategy<Value = ResourceKey> {
     prop_oneof![
-        (0..8usize).prop_map(|kind| ResourceKey::only(ResourceKind::ALL[kind])),
+        (0..10usize).prop_map(|kind| {
+            let kinds = ResourceKind::ALL.into_iter().filter(|kind| *kind != ResourceKind::Task);
+            ResourceKey::only(kinds.collect::<Vec<_>>()[kind])
+        }),
         (1u32..4).prop_map(ResourceKey::task),
     ]
 }
@@ -113,6 +116,8 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Resumed).boxed(),
         Just(Event::Verified { left: Vec::new() }).boxed(),
         Just(Event::Restarting { restart: 1, because: "b".into() }).boxed(),
+        when().prop_map(|at| Event::Scheduled { schedules: vec![("task-1-stop".into(), at)] }).boxed(),
+        any::<bool>().prop_map(|holds| Event::NetChanged { net: Net::Scheduler, holds, detail: "d".into() }).boxed(),
     ])
 }
 
@@ -209,6 +214,10 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         }
         policy.task.max_restarts = restarts;
         policy.limits.budget = Money::from_nanos(budget);
+        policy.fuse.scheduler = budget % 2 == 0;
+        if budget % 4 == 0 {
+            policy.fuse.require = vec![Net::Scheduler];
+        }
         policy
     })
 }
@@ -217,6 +226,22 @@ fn replay(policy: &Policy, events: &[(Timestamp, Event)]) -> Record {
     let mut record = opened(policy);
     events.iter().for_each(|(at, event)| record.apply(*at, event));
     record
+}
+
+/// Whether a schedule would touch only what the record calls this session's. A service that is yet to be made is in a
+/// cluster of the session's own.
+fn is_ours(record: &Record, call: &ScheduledCall) -> bool {
+    let ours = |kind| record.only(kind).is_some_and(|it| it.ours && it.life.may_exist());
+    match call {
+        ScheduledCall::StopTask { task, .. } => {
+            record.tasks().any(|(_, it)| it.ours && it.id.as_ref() == Some(task) && it.life.may_exist())
+        }
+        ScheduledCall::DeleteService { .. } => ours(ResourceKind::Service) || ours(ResourceKind::Cluster),
+        ScheduledCall::DeleteCluster { .. } => ours(ResourceKind::Cluster),
+        ScheduledCall::DeleteRepository { .. } => ours(ResourceKind::Repository),
+        ScheduledCall::DeleteSecurityGroup { .. } => ours(ResourceKind::SecurityGroup),
+        ScheduledCall::DeleteLogGroup { .. } => ours(ResourceKind::LogGroup),
+    }
 }
 
 proptest! {
@@ -243,8 +268,19 @@ proptest! {
                 Step::Ensure { .. } => prop_assert!(record.ending.is_none(), "made something while ending: {:?}", step),
                 Step::Remove { key, .. } | Step::StopTask { key, .. } => {
                     prop_assert!(record.resources[key].ours, "removes what is not ours: {:?}", step);
+                    if key.kind.is_net() {
+                        prop_assert!(record.ours_left().all(|(key, _)| key.kind.is_net()), "the net goes last");
+                    }
                     if key.kind == ResourceKind::Cluster {
                         prop_assert!(!record.tasks().any(|(_, task)| task.ours && task.life.may_exist()));
+                    }
+                }
+                Step::Arm { arming, .. } => {
+                    let stopped = record.ending.as_ref().is_none_or(|ending| ending.stage == Stage::Stop);
+                    prop_assert!(stopped, "armed while it is torn down: {:?}", step);
+                    for scheduled in &arming.schedules {
+                        prop_assert!(scheduled.at > now, "scheduled in the past: {:?}", scheduled);
+                        prop_assert!(is_ours(&record, &scheduled.call), "would remove others' things: {:?}", scheduled);
                     }
                 }
                 Step::Identify | Step::Survey { .. } => prop_assert!(record.ending.is_none()),

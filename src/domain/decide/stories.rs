@@ -3,7 +3,7 @@
 use super::world::{App, World, at, policy};
 use crate::domain::{
     meter::ledger,
-    model::{Cause, Event, Extension, Life, LimitKind, Money, Phase, Record, Request, ResourceKind, Span, Stage},
+    model::{Cause, Event, Extension, Life, LimitKind, Money, Net, Phase, Record, Request, ResourceKind, Span, Stage},
     policy::RunMode,
 };
 
@@ -204,6 +204,7 @@ fn every_troubled_session_converges_to_its_end_with_nothing_left() {
         if seed % 3 == 0 {
             rules.end.on_idle = Stage::Stop;
         }
+        rules.fuse.scheduler = seed % 4 == 2;
         let mut world = World::new(rules, seed);
         world.trouble = seed % 25;
         world.app = [App::Fine, App::StopsAnswering, App::Exits, App::NeverAnswers][(seed / 7 % 4) as usize];
@@ -215,5 +216,84 @@ fn every_troubled_session_converges_to_its_end_with_nothing_left() {
         }
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finished(world)));
         assert!(caught.is_ok(), "seed {seed} fails; replay it alone");
+    }
+}
+
+/// A policy with the net outside the task.
+fn netted() -> crate::domain::policy::Policy {
+    let mut netted = policy();
+    netted.fuse.scheduler = true;
+    netted
+}
+
+fn net(world: &World) -> Option<bool> {
+    world.record.nets.get(&Net::Scheduler).map(|net| net.holds)
+}
+
+#[test]
+fn a_task_waits_for_the_net_outside_it_and_is_in_it_at_once() {
+    let mut world = World::new(netted(), 21);
+    world.run_until(PLENTY, running);
+    assert_eq!(net(&world), Some(true));
+    let place = |wanted: &dyn Fn(&Event) -> bool| world.events.iter().position(wanted).unwrap();
+    let held = place(&|event| matches!(event, Event::NetChanged { holds: true, .. }));
+    let asked = place(&|event| matches!(event, Event::Intended { key, .. } if key.kind == ResourceKind::Task));
+    assert!(held < asked, "the task was asked for before the net was known to hold");
+    let set = &world.record.schedules;
+    let (stop, cluster) = (set["task-1-stop"], set["cluster-delete"]);
+    assert_eq!(cluster.since(stop), Span::from_mins(10));
+    assert!(set.contains_key("security-group-delete") && set.contains_key("log-group-delete-again"), "{set:?}");
+    let world = finished(world);
+    let gone = |kind| world.record.only(kind).unwrap().gone_at.unwrap();
+    let last = gone(ResourceKind::ScheduleGroup);
+    for kind in [ResourceKind::Cluster, ResourceKind::SecurityGroup, ResourceKind::Repository, ResourceKind::LogGroup] {
+        assert!(gone(kind) <= last, "{kind} went after the net");
+    }
+    assert!(gone(ResourceKind::SchedulerRole) >= last);
+}
+
+#[test]
+fn a_deadline_that_moves_takes_the_schedules_with_it() {
+    let mut world = World::new(netted(), 22);
+    world.used_until = at(1_000_000);
+    world.run_until(PLENTY, running);
+    let before = world.record.schedules["task-1-stop"];
+    // The budget is what its deadline is by; more of it is a later one.
+    let more = Money::from_nanos(world.policy.limits.max_budget.nanos() - world.policy.limits.budget.nanos());
+    ask(&mut world, Request::Extend(Extension::Budget { by: more }));
+    world.run(20);
+    let after = world.record.schedules["task-1-stop"];
+    let deadline = crate::domain::meter::deadline(
+        &world.record,
+        &world.policy,
+        &world.card,
+        world.policy.limits.budget + more,
+        world.now,
+    );
+    assert!(after > before || deadline.since(before) < Span::from_mins(6), "{before} {after} {deadline}");
+    assert!(after < deadline, "set for {after}, which is not before {deadline}");
+    finished(world);
+}
+
+#[test]
+fn without_the_right_to_schedule_a_session_runs_and_says_so_unless_its_policy_requires_the_net() {
+    for kind in [ResourceKind::ScheduleGroup, ResourceKind::SchedulerRole] {
+        let mut world = World::new(netted(), 23);
+        world.refused = Some(kind);
+        world.run_until(PLENTY, running);
+        assert_eq!(net(&world), Some(false), "{kind}");
+        let told = &world.record.nets[&Net::Scheduler].detail;
+        assert!(told.contains("lack the right"), "{told}");
+        assert_eq!(cause(&finished(world)), Cause::Idle);
+
+        let mut required = netted();
+        required.fuse.require = vec![Net::Scheduler];
+        let mut world = World::new(required, 24);
+        world.refused = Some(kind);
+        let world = finished(world);
+        assert_eq!(cause(&world), Cause::DeployFailed);
+        let detail = &world.record.ending.as_ref().unwrap().detail;
+        assert!(detail.contains("requires the net outside the task") && detail.contains("lack the right"), "{detail}");
+        assert_eq!(world.record.tasks().count(), 0, "nothing ran without the net");
     }
 }

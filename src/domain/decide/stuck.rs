@@ -41,6 +41,10 @@ pub(super) fn name_blockers(turn: &mut Turn<'_>) {
 }
 
 fn why_stuck(turn: &mut Turn<'_>, key: ResourceKey, resource: &Resource) -> Option<String> {
+    if key.kind.is_net() && resource.life != Life::Leaving {
+        // Its turn comes last; what failed before was no removal.
+        return None;
+    }
     let since = resource.leaving_at.or(turn.record.ending.as_ref().map(|ending| ending.at))?;
     let fault = resource.last_fault.as_ref().filter(|_| resource.failures > 0).map(|(_, fault)| fault);
     if let Some(fault) = fault {

@@ -3,6 +3,7 @@
 //! ```text
 //! service ─► tasks ─┬─► cluster · security group · log group · execution role
 //! at once: repository (with its images) · task definition
+//! last: schedule group ─► scheduler role
 //! ```
 //! Guarantees: only what the record calls ours is ever named in a step; a removal is never given up, only
 //! asked more slowly.
@@ -83,6 +84,19 @@ pub(super) fn everything(turn: &mut Turn<'_>) {
         [ResourceKind::Cluster, ResourceKind::SecurityGroup, ResourceKind::LogGroup, ResourceKind::ExecutionRole]
     {
         remove(turn, ResourceKey::only(kind));
+    }
+    net(turn);
+}
+
+/// The net outside the task goes last: until then it would remove what labguard cannot.
+fn net(turn: &mut Turn<'_>) {
+    if turn.record.ours_left().any(|(key, _)| !key.kind.is_net()) {
+        return;
+    }
+    let group = ResourceKey::only(ResourceKind::ScheduleGroup);
+    remove(turn, group);
+    if !may_exist(turn, group) {
+        remove(turn, ResourceKey::only(ResourceKind::SchedulerRole));
     }
 }
 

@@ -298,6 +298,13 @@ impl World {
                         "removes the cluster before its tasks are gone"
                     );
                 }
+                Step::Arm { arming, .. } => {
+                    assert!(
+                        after.ending.as_ref().is_none_or(|ending| ending.stage == Stage::Stop),
+                        "armed while ending"
+                    );
+                    assert!(arming.schedules.iter().all(|it| it.at > self.now), "scheduled in the past: {step:?}");
+                }
                 Step::Identify | Step::Survey { .. } => {}
             }
         }
@@ -449,6 +456,7 @@ impl World {
         let (action, name, size) = match &step {
             Step::Ensure { spec: Spec::Task(task), .. } => (Action::Create, task.token.clone(), Some(task.size)),
             Step::Ensure { spec, .. } => (Action::Create, format!("{key} of {}", spec_kind(spec)), None),
+            Step::Arm { arming, .. } => (Action::Create, arming.group.clone(), None),
             Step::StopTask { removal, .. } => (Action::Stop, removal.name.clone(), None),
             Step::Remove { removal, .. } => (Action::Remove, removal.name.clone(), None),
             Step::Identify | Step::Survey { .. } => return,
@@ -473,6 +481,11 @@ impl World {
         }
         let outcome = match &step {
             Step::Ensure { spec, adopt, .. } => self.ensure(key, spec, *adopt),
+            Step::Arm { arming, .. } => {
+                let schedules = arming.schedules.iter().map(|it| (it.name.clone(), it.at)).collect();
+                self.journal(Event::Scheduled { schedules });
+                Ok((Effect::AlreadyThere, None))
+            }
             Step::StopTask { removal, .. } => self.stop(removal),
             Step::Remove { .. } => self.remove(key),
             Step::Identify | Step::Survey { .. } => return,
@@ -586,5 +599,7 @@ const fn spec_kind(spec: &Spec) -> &'static str {
         Spec::TaskDefinition(_) => "definition",
         Spec::Task(_) => "task",
         Spec::Service { .. } => "service",
+        Spec::SchedulerRole { .. } => "scheduler role",
+        Spec::ScheduleGroup { .. } => "schedule group",
     }
 }

@@ -81,9 +81,17 @@ fn pieces<'r>(
 }
 
 /// Whether AWS's always-free allowances cover it (aws-facts §2.2): ten metrics, a million requests, five GB of logs,
-/// a hundred GB of data sent. They are the account's, not the session's; a session alone stays far below them.
+/// a hundred GB of data sent, 14 million schedules that were due. They are the account's, not the session's; a session alone stays far below them.
 const fn is_free(item: Item) -> bool {
-    matches!(item, Item::Metric | Item::MetricRequests | Item::LogsIngested | Item::LogsStored | Item::DataOut)
+    matches!(
+        item,
+        Item::Metric
+            | Item::MetricRequests
+            | Item::LogsIngested
+            | Item::LogsStored
+            | Item::DataOut
+            | Item::ScheduleInvocations
+    )
 }
 
 /// The amount of a piece by the session's accounting.

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     model::{Basis, CostLine, Estimate, ImageSource, Item, Money, RateCard, ResourceKind, Span},
-    policy::{Policy, RunMode},
+    policy::{Net, Policy, RunMode, fuse},
 };
 
 use super::{
@@ -100,6 +100,7 @@ pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
     Estimate {
         name: policy.name.clone(),
         resources: resources(policy),
+        nets: Net::ALL.into_iter().map(|net| (net.name().to_owned(), net_of(policy, net))).collect(),
         per_hour: lines,
         rate,
         until,
@@ -109,6 +110,20 @@ pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
         overshoot: overshoot(policy, card),
         warnings: warnings(policy, card, rate),
     }
+}
+
+/// What a net would do for it, for people.
+fn net_of(policy: &Policy, net: Net) -> String {
+    let fuse = &policy.fuse;
+    if !fuse.has(net) {
+        return "off".to_owned();
+    }
+    let does = match net {
+        Net::Sentinel => format!("ends the task from inside, {} after labguard's last word at the latest", fuse.lease),
+        Net::Scheduler => "stops the task from outside and removes what one call can remove".to_owned(),
+    };
+    let weight = if fuse.requires(net) { "required" } else { "if it can be had" };
+    format!("{does} ({weight})")
 }
 
 fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
@@ -133,6 +148,12 @@ fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
     match policy.task.run {
         RunMode::Task => list.push((ResourceKind::Task, format!("{session}-1"))),
         RunMode::Service { desired } => list.push((ResourceKind::Service, format!("{} × {desired}", names.service))),
+    }
+    if policy.fuse.scheduler {
+        list.push((ResourceKind::ScheduleGroup, fuse::group_name(&session)));
+        if policy.fuse.scheduler_role.is_none() {
+            list.push((ResourceKind::SchedulerRole, fuse::role_name(&session)));
+        }
     }
     list
 }

@@ -82,6 +82,7 @@ impl Use<'_> {
         match self.flow {
             Flow::Count(..) => match self.item {
                 Item::Metric => format!("{units} metric-hours"),
+                Item::ScheduleInvocations => format!("{units} schedules, if due"),
                 _ => format!("{units} requests"),
             },
             Flow::Time { each, .. } => format!("{} × {} s", thing(self.item, each), units / each.max(1)),
@@ -117,6 +118,8 @@ pub(super) fn of(record: &Record) -> impl Iterator<Item = Use<'_>> {
     let own = [
         (Item::Metric, 730, (|metered: &Metered| metered.metric_hours) as fn(&Metered) -> u64),
         (Item::MetricRequests, 1000, |metered: &Metered| metered.put_metric_calls),
+        // Each may be invoked once, should labguard be gone by then.
+        (Item::ScheduleInvocations, 1_000_000, |metered: &Metered| metered.schedules),
     ];
     let own =
         own.into_iter().map(|(item, per, of)| Use { key: None, item, flow: Flow::Count(&record.metered, of), per });
@@ -158,7 +161,9 @@ fn of_resource<'r>(record: &'r Record, key: ResourceKey, resource: &'r Resource)
         | ResourceKind::Cluster
         | ResourceKind::SecurityGroup
         | ResourceKind::TaskDefinition
-        | ResourceKind::Service => nothing,
+        | ResourceKind::Service
+        | ResourceKind::SchedulerRole
+        | ResourceKind::ScheduleGroup => nothing,
     }
 }
 
@@ -218,6 +223,9 @@ pub fn needs(policy: &Policy) -> Vec<Item> {
     }
     if !policy.metrics.cloudwatch.is_empty() {
         items.extend([Item::Metric, Item::MetricRequests]);
+    }
+    if policy.fuse.scheduler {
+        items.push(Item::ScheduleInvocations);
     }
     items
 }

@@ -11,6 +11,7 @@ use super::{
     fault::Fault,
     id::{Identity, SessionId},
     money::Money,
+    net::Net,
     phase::{Cause, Phase, Stage},
     price::RateCard,
     resource::{Action, Effect, ResourceKey},
@@ -342,6 +343,20 @@ pub enum Event {
         put_metric_calls: u64,
         /// Custom-metric hours since the last such event.
         metric_hours: u64,
+    },
+    /// Schedules are set, or moved: they act without labguard.
+    Scheduled {
+        /// Name and instant of each.
+        schedules: Vec<(String, Timestamp)>,
+    },
+    /// A net holds from now on, or does not.
+    NetChanged {
+        /// Which.
+        net: Net,
+        /// Whether it holds.
+        holds: bool,
+        /// What it does, or why it does not hold, for people.
+        detail: String,
     },
     /// AWS's own account of the session, days later. Never used by the guard.
     Billed {

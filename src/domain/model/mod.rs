@@ -10,6 +10,7 @@ pub mod fault;
 pub mod id;
 pub mod image;
 pub mod money;
+pub mod net;
 pub mod observation;
 pub mod observed;
 pub mod phase;
@@ -36,6 +37,7 @@ pub use image::{
     child_mark, mark_of, session_of_mark,
 };
 pub use money::Money;
+pub use net::{Arming, FUSE_ROLE, Net, NetState, Scheduled, ScheduledCall};
 pub use observation::{ActivityReading, CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Want};
 pub use observed::Observed;
 pub use phase::{Cause, Phase, Stage};

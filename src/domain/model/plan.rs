@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     event::{Event, LimitKind},
     money::Money,
+    net::Arming,
     phase::Cause,
     resource::ResourceKey,
     spec::{Removal, Spec},
@@ -39,6 +40,13 @@ pub enum Step {
         /// How to find it.
         removal: Removal,
     },
+    /// Set schedules in the session's group, or move them.
+    Arm {
+        /// The group.
+        key: ResourceKey,
+        /// What to set.
+        arming: Arming,
+    },
     /// Take it away, after checking that it is ours.
     Remove {
         /// Which.
@@ -54,14 +62,17 @@ impl Step {
     pub const fn key(&self) -> Option<ResourceKey> {
         match self {
             Step::Identify | Step::Survey { .. } => None,
-            Step::Ensure { key, .. } | Step::StopTask { key, .. } | Step::Remove { key, .. } => Some(*key),
+            Step::Ensure { key, .. }
+            | Step::StopTask { key, .. }
+            | Step::Arm { key, .. }
+            | Step::Remove { key, .. } => Some(*key),
         }
     }
 
     /// Whether it makes something: needs a durable intent first, always.
     #[must_use]
     pub const fn creates(&self) -> bool {
-        matches!(self, Step::Ensure { .. })
+        matches!(self, Step::Ensure { .. } | Step::Arm { .. })
     }
 }
 

@@ -119,6 +119,9 @@ pub struct Estimate {
     pub name: String,
     /// What would be made, in order, with its name.
     pub resources: Vec<(ResourceKind, String)>,
+    /// What would end its spend without labguard: each net, and what it does.
+    #[serde(default)]
+    pub nets: Vec<(String, String)>,
     /// Cost per hour by line.
     pub per_hour: Vec<CostLine>,
     /// Their sum.

@@ -16,6 +16,7 @@ use super::{
     fault::Fault,
     id::{Identity, SessionId},
     money::Money,
+    net::{Net, NetState},
     phase::{Cause, Phase, Stage},
     price::{Accounting, RateCard},
     resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind},
@@ -89,6 +90,9 @@ pub struct Metered {
     pub put_metric_calls: u64,
     /// Custom-metric hours published for it.
     pub metric_hours: u64,
+    /// Schedules set for it: each is one invocation, should it ever be due.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub schedules: u64,
 }
 
 /// One session, as the journal knows it.
@@ -180,6 +184,12 @@ pub struct Record {
     /// When it last was.
     #[serde(default)]
     pub set_back_at: Option<Timestamp>,
+    /// The schedules that act without labguard, by name, with their instants.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schedules: BTreeMap<String, Timestamp>,
+    /// What is known of its nets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nets: BTreeMap<Net, NetState>,
     /// AWS's own account of it, where it was asked for after the end.
     #[serde(default)]
     pub billed: Option<Billed>,
@@ -187,6 +197,11 @@ pub struct Record {
     pub closed_at: Option<Timestamp>,
     /// The receipt.
     pub receipt: Option<serde_json::Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Milliseconds of an hour.
@@ -241,6 +256,8 @@ impl Record {
             heard_at: at,
             set_back: Span::ZERO,
             set_back_at: None,
+            schedules: BTreeMap::new(),
+            nets: BTreeMap::new(),
             billed: None,
             closed_at: None,
             receipt: None,
@@ -404,10 +421,17 @@ impl Record {
             }
             Event::Blocked { blockers } => self.blockers.clone_from(blockers),
             Event::Metered { put_metric_calls, metric_hours } => {
-                let hour = Timestamp::from_millis((self.heard_at + self.set_back).as_millis().div_euclid(HOUR) * HOUR);
-                let metered = self.metered.entry(hour).or_default();
+                let metered = self.metered_now();
                 metered.put_metric_calls += put_metric_calls;
                 metered.metric_hours += metric_hours;
+            }
+            Event::Scheduled { schedules } => {
+                let fresh = schedules.iter().filter(|(name, _)| !self.schedules.contains_key(name)).count();
+                self.metered_now().schedules += u64::try_from(fresh).unwrap_or(u64::MAX);
+                self.schedules.extend(schedules.iter().cloned());
+            }
+            Event::NetChanged { net, holds, detail } => {
+                self.nets.insert(*net, NetState { holds: *holds, detail: detail.clone(), since: at });
             }
             Event::Priced { card, overshoot } => {
                 self.prices.push((self.heard_at + self.set_back, Arc::clone(card)));
@@ -432,6 +456,12 @@ impl Record {
                 self.receipt = Some(receipt.clone());
             }
         }
+    }
+
+    /// labguard's own use in this hour.
+    fn metered_now(&mut self) -> &mut Metered {
+        let hour = Timestamp::from_millis((self.heard_at + self.set_back).as_millis().div_euclid(HOUR) * HOUR);
+        self.metered.entry(hour).or_default()
     }
 
     fn question_answered(&mut self) {
@@ -482,6 +512,10 @@ impl Record {
         resource.last_fault = None;
         match effect {
             Effect::Created | Effect::AlreadyThere | Effect::Adopted => {
+                if key.kind == ResourceKind::ScheduleGroup && effect == Effect::Created {
+                    // A new group is empty, whatever was in an earlier one.
+                    self.schedules.clear();
+                }
                 resource.ours = effect != Effect::Adopted;
                 resource.live_at = resource.live_at.or(Some(at));
                 if resource.life == Life::Intended {

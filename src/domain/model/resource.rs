@@ -33,11 +33,15 @@ pub enum ResourceKind {
     Service,
     /// ECS task.
     Task,
+    /// IAM role that the schedules act as.
+    SchedulerRole,
+    /// EventBridge Scheduler's group of the session's schedules, which go with it.
+    ScheduleGroup,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [ResourceKind; 9] = [
+    pub const ALL: [ResourceKind; 11] = [
         ResourceKind::Repository,
         ResourceKind::Image,
         ResourceKind::LogGroup,
@@ -47,6 +51,8 @@ impl ResourceKind {
         ResourceKind::TaskDefinition,
         ResourceKind::Service,
         ResourceKind::Task,
+        ResourceKind::SchedulerRole,
+        ResourceKind::ScheduleGroup,
     ];
 
     /// For people.
@@ -62,7 +68,15 @@ impl ResourceKind {
             ResourceKind::TaskDefinition => "task definition",
             ResourceKind::Service => "service",
             ResourceKind::Task => "task",
+            ResourceKind::SchedulerRole => "scheduler role",
+            ResourceKind::ScheduleGroup => "schedule group",
         }
+    }
+
+    /// Whether it belongs to the net outside the task: a session goes on without it, unless its policy requires it.
+    #[must_use]
+    pub const fn is_net(self) -> bool {
+        matches!(self, ResourceKind::SchedulerRole | ResourceKind::ScheduleGroup)
     }
 }
 
@@ -260,6 +274,7 @@ impl Resource {
                     | "ecs:RegisterTaskDefinition"
                     | "ecs:CreateService"
                     | "ecs:RunTask"
+                    | "scheduler:CreateScheduleGroup"
             );
             creating && matches!(fault.class, FaultClass::Denied | FaultClass::Rejected | FaultClass::Quota)
         });

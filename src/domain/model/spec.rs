@@ -91,6 +91,20 @@ pub enum Spec {
         /// How each is run; its token is the service's clientToken.
         task: TaskSpec,
     },
+    /// IAM role that schedules act as: it may remove what bears this session's tag, and nothing else.
+    SchedulerRole {
+        /// Name.
+        name: String,
+        /// The only schedule group that may take it on.
+        group: String,
+        /// Name of the cluster whose tasks it may stop.
+        cluster: String,
+    },
+    /// EventBridge Scheduler group.
+    ScheduleGroup {
+        /// Name.
+        name: String,
+    },
 }
 
 impl Spec {

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::model::Span;
+pub use crate::domain::model::Net;
+use crate::domain::model::{FUSE_ROLE, Span};
 
 /// The guard inside the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,30 +32,6 @@ impl Sentinel {
             Sentinel::Off => "off",
             Sentinel::Own => "own",
             Sentinel::Shell => "shell",
-        }
-    }
-}
-
-/// A net that ends the spend without labguard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Net {
-    /// The guard inside the task: it ends the task.
-    Sentinel,
-    /// Schedules of EventBridge Scheduler: they stop the task, and remove what can be removed by one call.
-    Scheduler,
-}
-
-impl Net {
-    /// Every net, in the order in which they act.
-    pub const ALL: [Net; 2] = [Net::Sentinel, Net::Scheduler];
-
-    /// As the configuration writes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Net::Sentinel => "sentinel",
-            Net::Scheduler => "scheduler",
         }
     }
 }
@@ -114,6 +91,18 @@ impl FusePolicy {
     pub fn requires(&self, net: Net) -> bool {
         self.require.contains(&net)
     }
+}
+
+/// Name of the session's schedule group.
+#[must_use]
+pub fn group_name(session: &str) -> String {
+    format!("labguard-{session}")
+}
+
+/// Name of the role that labguard makes for its schedules.
+#[must_use]
+pub fn role_name(session: &str) -> String {
+    format!("labguard-{session}{FUSE_ROLE}")
 }
 
 #[cfg(test)]

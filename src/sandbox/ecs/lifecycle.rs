@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{
         runtime::{ContainerEvent, ContainerKey, ContainerSpec, Happening, Image, Layer},
+        scheduler,
         state::World,
         wire::strings,
     },
@@ -31,6 +32,8 @@ pub enum Due {
     Definition(String),
     /// A service looks at its tasks.
     Service(String, String),
+    /// A schedule of a group makes its call, if it is still that version.
+    Schedule(String, String, u64),
 }
 
 /// How AWS takes a task away.
@@ -111,6 +114,7 @@ fn perform(world: &mut World, due: Due) {
         Due::Forget(id) => forget(world, &id),
         Due::Definition(arn) => task_definition::forget(&mut world.ecs, &arn),
         Due::Service(cluster, name) => service::look(world, &cluster, &name),
+        Due::Schedule(group, name, version) => scheduler::fire(world, group, name, version),
     }
 }
 

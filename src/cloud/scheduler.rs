@@ -1,0 +1,349 @@
+//! EventBridge Scheduler: a group of schedules that act when labguard is gone (aws-facts §6).
+//!
+//! Seven calls of REST-JSON on [`super::signed`]. Guarantees: a group is made with the session's tags and removed only
+//! with them; its schedules, which AWS cannot tag, live and die with it; a schedule that is there already is moved.
+//! Must never choose what is scheduled.
+
+use aws_smithy_types::error::ErrorMetadata;
+use aws_types::SdkConfig;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Cloud, Ensured, Owner, absent_if_missing,
+    calls::Note,
+    fault::{self, Refusal},
+    found_foreign, sighting,
+    signed::{RestCall, Service, ServiceError},
+};
+use crate::domain::model::{
+    Arming, Effect, Fault, FaultClass, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Scheduled, ScheduledCall,
+    Sighting, Timestamp,
+};
+
+const CREATE_GROUP: &str = "scheduler:CreateScheduleGroup";
+const DELETE_GROUP: &str = "scheduler:DeleteScheduleGroup";
+const GET_GROUP: &str = "scheduler:GetScheduleGroup";
+const LIST_GROUPS: &str = "scheduler:ListScheduleGroups";
+const LIST_TAGS: &str = "scheduler:ListTagsForResource";
+const CREATE: &str = "scheduler:CreateSchedule";
+const UPDATE: &str = "scheduler:UpdateSchedule";
+
+/// Groups that labguard makes begin so.
+const GROUP_PREFIX: &str = "labguard-";
+
+const SCHEDULER: Service = Service {
+    name: "scheduler",
+    id: "Scheduler",
+    version: "2021-06-30",
+    content_type: "application/json",
+    target: None,
+    refusal,
+};
+
+/// `{"Message": "…"}`; the code is in a header.
+fn refusal(text: &str) -> Option<ErrorMetadata> {
+    #[derive(Deserialize)]
+    struct Document {
+        #[serde(alias = "Message")]
+        message: Option<String>,
+    }
+    let document: Document = serde_json::from_str(text).ok()?;
+    Some(ErrorMetadata::builder().message(document.message.unwrap_or_default()).build())
+}
+
+/// The scheduler at one endpoint.
+pub(crate) struct Scheduler {
+    create_group: RestCall,
+    delete_group: RestCall,
+    get_group: RestCall,
+    list_groups: RestCall,
+    list_tags: RestCall,
+    create: RestCall,
+    update: RestCall,
+}
+
+impl Scheduler {
+    /// With everything from the shared configuration; `endpoint` overrides it.
+    pub(crate) fn new(sdk: &SdkConfig, region: &str, endpoint: Option<&str>, note: &Note) -> Self {
+        let endpoint = SCHEDULER.endpoint(sdk, endpoint, format!("https://scheduler.{region}.amazonaws.com"));
+        let call = |action, method| SCHEDULER.rest(sdk, action, method, region, &endpoint, note.clone());
+        Self {
+            create_group: call("CreateScheduleGroup", "POST"),
+            delete_group: call("DeleteScheduleGroup", "DELETE"),
+            get_group: call("GetScheduleGroup", "GET"),
+            list_groups: call("ListScheduleGroups", "GET"),
+            list_tags: call("ListTagsForResource", "GET"),
+            create: call("CreateSchedule", "POST"),
+            update: call("UpdateSchedule", "PUT"),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Group {
+    arn: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    state: String,
+}
+
+impl Group {
+    /// AWS is deleting it: its schedules may be invoked yet.
+    fn is_leaving(&self) -> bool {
+        self.state == "DELETING"
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Groups {
+    #[serde(default)]
+    schedule_groups: Vec<Group>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tags {
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    key: String,
+    value: String,
+}
+
+/// An answer in the shape that it should have.
+fn read<T: for<'de> Deserialize<'de>>(operation: &str, text: &str) -> Result<T, Fault> {
+    serde_json::from_str(text).map_err(|error| {
+        Fault::from(Refusal::<ServiceError> {
+            fault: fault::own(FaultClass::Transient, operation, "UnusableAnswer", error.to_string(), None),
+            error: None,
+        })
+    })
+}
+
+/// A part of a path or query, escaped.
+fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// `2026-11-22T23:59:00`, in UTC and whole seconds, as `at()` takes it.
+fn instant(at: Timestamp) -> String {
+    at.to_chrono().format("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
+/// Universal target and input of a call: members are called as in the API reference (aws-facts §6.2).
+fn target(call: &ScheduledCall) -> (&'static str, Value) {
+    match call {
+        ScheduledCall::StopTask { cluster, task } => {
+            let reason = "labguard: the deadline of budget and lifetime, without labguard";
+            ("ecs:stopTask", json!({ "Cluster": cluster, "Task": task, "Reason": reason }))
+        }
+        ScheduledCall::DeleteService { cluster, service } => {
+            ("ecs:deleteService", json!({ "Cluster": cluster, "Service": service, "Force": true }))
+        }
+        ScheduledCall::DeleteCluster { cluster } => ("ecs:deleteCluster", json!({ "Cluster": cluster })),
+        ScheduledCall::DeleteRepository { repository } => {
+            ("ecr:deleteRepository", json!({ "RepositoryName": repository, "Force": true }))
+        }
+        ScheduledCall::DeleteSecurityGroup { group } => ("ec2:deleteSecurityGroup", json!({ "GroupId": group })),
+        ScheduledCall::DeleteLogGroup { log_group } => {
+            ("cloudwatchlogs:deleteLogGroup", json!({ "LogGroupName": log_group }))
+        }
+    }
+}
+
+/// The body of CreateSchedule and of UpdateSchedule, which replaces every field.
+fn body(partition: &str, arming: &Arming, schedule: &Scheduled) -> String {
+    let (call, input) = target(&schedule.call);
+    json!({
+        "GroupName": arming.group,
+        "ScheduleExpression": format!("at({})", instant(schedule.at)),
+        "ScheduleExpressionTimezone": "UTC",
+        "FlexibleTimeWindow": { "Mode": "OFF" },
+        "ActionAfterCompletion": "DELETE",
+        "Target": {
+            "Arn": format!("arn:{partition}:scheduler:::aws-sdk:{call}"),
+            "RoleArn": arming.role,
+            "Input": input.to_string(),
+            "RetryPolicy": { "MaximumRetryAttempts": 30, "MaximumEventAgeInSeconds": 3600 },
+        },
+    })
+    .to_string()
+}
+
+impl Cloud {
+    async fn find_schedule_group(&self, name: &str) -> Result<Option<Group>, Fault> {
+        let sent = self.inner.scheduler.get_group.invoke((format!("/schedule-groups/{name}"), String::new()));
+        let answer = absent_if_missing(self.call(GET_GROUP, sent).await.map_err(Fault::from))?;
+        answer.map(|text| read(GET_GROUP, &text)).transpose()
+    }
+
+    async fn tags_of(&self, arn: &str) -> Result<Vec<(String, String)>, Fault> {
+        let sent = self.inner.scheduler.list_tags.invoke((format!("/tags/{}", escaped(arn)), String::new()));
+        let tags: Tags = read(LIST_TAGS, &self.call(LIST_TAGS, sent).await?)?;
+        Ok(tags.tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+    }
+
+    /// A group, and whether it is ours, where there is one.
+    async fn group_with_owner(&self, owner: Owner<'_>, name: &str) -> Result<Option<(Group, bool)>, Fault> {
+        let Some(group) = self.find_schedule_group(name).await? else { return Ok(None) };
+        let Some(tags) = absent_if_missing(self.tags_of(&group.arn).await)? else { return Ok(None) };
+        let ours = owner.is_on(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        Ok(Some((group, ours)))
+    }
+
+    pub(crate) async fn ensure_schedule_group(&self, owner: Owner<'_>, name: &str) -> Result<Ensured, Fault> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Made {
+            schedule_group_arn: String,
+        }
+        let tags = [(SESSION_TAG, owner.session.as_str()), (OWNER_TAG, owner.owner)];
+        let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+        let body = json!({ "Tags": tags }).to_string();
+        let sent = self.inner.scheduler.create_group.invoke((format!("/schedule-groups/{name}"), body));
+        match self.call(CREATE_GROUP, sent).await.map_err(Fault::from) {
+            Ok(text) => Ok(Ensured::new(Effect::Created, read::<Made>(CREATE_GROUP, &text)?.schedule_group_arn)),
+            // Somebody, perhaps an earlier try of ours whose answer was lost, was faster.
+            Err(fault) if fault.class == FaultClass::Conflict => match self.group_with_owner(owner, name).await? {
+                Some((group, true)) if !group.is_leaving() => Ok(Ensured::new(Effect::AlreadyThere, group.arn)),
+                Some((group, false)) => {
+                    found_foreign(CREATE_GROUP, ResourceKind::ScheduleGroup, name, &group.arn, false)
+                }
+                Some(_) | None => Err(Fault { class: FaultClass::Dependency, ..fault }),
+            },
+            Err(fault) => Err(fault),
+        }
+    }
+
+    pub(crate) async fn look_schedule_group(
+        &self,
+        owner: Owner<'_>,
+        removal: &Removal,
+    ) -> Result<Option<Sighting>, Fault> {
+        let found = self.group_with_owner(owner, &removal.name).await?;
+        Ok(found.map(|(group, ours)| sighting(group.arn, ours)))
+    }
+
+    /// Gone is what a fresh read does not find: AWS may take a while over the schedules in it.
+    pub(crate) async fn remove_schedule_group(&self, owner: Owner<'_>, removal: &Removal) -> Result<Effect, Fault> {
+        let name = removal.name.as_str();
+        match self.group_with_owner(owner, name).await? {
+            None => return Ok(Effect::AlreadyGone),
+            Some((_, false)) => return Ok(Effect::NotOurs),
+            Some((group, true)) if group.is_leaving() => {}
+            Some((_, true)) => {
+                let sent =
+                    self.inner.scheduler.delete_group.invoke((format!("/schedule-groups/{name}"), String::new()));
+                absent_if_missing(self.call(DELETE_GROUP, sent).await.map_err(Fault::from))?;
+            }
+        }
+        if self.find_schedule_group(name).await?.is_none() {
+            return Ok(Effect::Removed);
+        }
+        let text = "AWS is still deleting the schedules in it";
+        Err(fault::own(FaultClass::Dependency, DELETE_GROUP, "StillThere", text, None))
+    }
+
+    /// Sets schedules, or moves them; tells which are set.
+    ///
+    /// # Errors
+    /// AWS's refusal of the first that it refuses, with those that were set before.
+    pub async fn arm(
+        &self,
+        owner: Owner<'_>,
+        arming: &Arming,
+    ) -> Result<Vec<(String, Timestamp)>, (Vec<(String, Timestamp)>, Fault)> {
+        let mut set = Vec::new();
+        for schedule in &arming.schedules {
+            match self.set(owner, arming, schedule).await {
+                Ok(()) => set.push((schedule.name.clone(), schedule.at)),
+                Err(fault) => return Err((set, fault)),
+            }
+        }
+        Ok(set)
+    }
+
+    async fn set(&self, owner: Owner<'_>, arming: &Arming, schedule: &Scheduled) -> Result<(), Fault> {
+        let (_, partition) = self.account().await?;
+        let request = (format!("/schedules/{}", schedule.name), body(&partition, arming, schedule));
+        let scheduler = &self.inner.scheduler;
+        if schedule.known {
+            let moved = self.call(UPDATE, scheduler.update.invoke(request.clone())).await.map_err(Fault::from);
+            // It may have been due meanwhile: then it is made again.
+            if absent_if_missing(moved)?.is_some() {
+                return Ok(());
+            }
+        }
+        match self.call(CREATE, scheduler.create.invoke(request.clone())).await.map_err(Fault::from) {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.class == FaultClass::Conflict => {
+                self.call(UPDATE, scheduler.update.invoke(request)).await?;
+                Ok(())
+            }
+            Err(fault) if fault.class == FaultClass::NotFound => {
+                // Somebody took the group away.
+                self.ensure_schedule_group(owner, &arming.group).await?;
+                self.call(CREATE, scheduler.create.invoke(request)).await?;
+                Ok(())
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Name, ARN and session of every schedule group that labguard made, of any session, all pages.
+    pub(super) async fn tagged_groups(&self) -> Result<Vec<(String, String, String)>, Fault> {
+        let mut found = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let page = next.as_ref().map(|token| format!("&NextToken={}", escaped(token))).unwrap_or_default();
+            let path = format!("/schedule-groups?NamePrefix={GROUP_PREFIX}{page}");
+            let sent = self.inner.scheduler.list_groups.invoke((path, String::new()));
+            let groups: Groups = read(LIST_GROUPS, &self.call(LIST_GROUPS, sent).await?)?;
+            for group in groups.schedule_groups {
+                let tags = absent_if_missing(self.tags_of(&group.arn).await)?.unwrap_or_default();
+                if let Some((_, session)) = tags.into_iter().find(|(key, _)| key == SESSION_TAG) {
+                    found.push((group.name, group.arn, session));
+                }
+            }
+            let token = groups.next_token.filter(|token| !token.is_empty());
+            // The same page again would never end.
+            if token.is_none() || token == next {
+                return Ok(found);
+            }
+            next = token;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_is_written_as_the_facts_have_it() {
+        let at: Timestamp = "2026-11-22T23:59:00Z".parse().unwrap();
+        let call = ScheduledCall::StopTask { cluster: "lab".into(), task: "arn:task".into() };
+        let schedule = Scheduled { name: "task-1-stop".into(), at, call, known: false };
+        let arming = Arming { group: "labguard-x".into(), role: "arn:role".into(), schedules: Vec::new() };
+        let body: Value = serde_json::from_str(&body("aws", &arming, &schedule)).unwrap();
+        assert_eq!(body["ScheduleExpression"], "at(2026-11-22T23:59:00)");
+        assert_eq!(body["Target"]["Arn"], "arn:aws:scheduler:::aws-sdk:ecs:stopTask");
+        let input: Value = serde_json::from_str(body["Target"]["Input"].as_str().unwrap()).unwrap();
+        assert_eq!((input["Cluster"].as_str(), input["Task"].as_str()), (Some("lab"), Some("arn:task")));
+        assert_eq!(escaped("arn:aws:x/y"), "arn%3Aaws%3Ax%2Fy");
+    }
+}

@@ -1,0 +1,267 @@
+//! The net outside the task: schedules in the cloud that end the spend when labguard is gone (aws-facts §6).
+//!
+//! They are due when budget and hard lifetime would otherwise be passed, are moved while labguard lives, and go last.
+//! Guarantees: a schedule names only what the record calls ours; nothing runs before it is known whether the net holds;
+//! where the policy requires it and it cannot be had, the session ends before it was ever healthy. Must never keep an
+//! end waiting, nor end a session that is in use because a net tore.
+
+use crate::domain::{
+    meter,
+    model::{
+        Arming, Cause, Event, Fault, FaultClass, Life, Net, Resource, ResourceKey, ResourceKind, Scheduled,
+        ScheduledCall, Span, Spec, Stage, Step, Timestamp,
+    },
+    policy::{
+        fuse::{group_name, role_name},
+        retry,
+    },
+};
+
+use super::{
+    deploy_order, limits,
+    turn::{Turn, is_service},
+};
+
+/// A schedule is called within the minute after its instant (aws-facts §6.2): it is set that much sooner.
+const PRECISION: Span = Span::from_mins(1);
+
+/// No schedule is set sooner than that from now: AWS refuses the past, and a call of ours takes its time.
+const SOONEST: Span = Span::from_mins(2);
+
+/// A deadline that has come closer by that much moves the schedules; one that went away by more than [`LATER`], too.
+const SOONER: Span = Span::from_secs(30);
+
+/// See [`SOONER`]. Less where little time is left.
+const LATER: Span = Span::from_mins(5);
+
+/// Tries to set schedules after which they are not expected to succeed soon: about five minutes.
+const TRIES: u32 = 12;
+
+/// Between tries to set schedules, once it was given up to expect them to succeed.
+const AGAIN: Span = Span::from_mins(10);
+
+/// Offsets from the deadline: a call that AWS refuses is lost, so each waits for what must be gone before it, and comes
+/// once more (aws-facts §6.2, §11).
+const STOP: [u64; 2] = [0, 2];
+const DELETE: [u64; 2] = [10, 40];
+const DELETE_LAST: [u64; 2] = [25, 45];
+
+const GROUP: ResourceKey = ResourceKey::only(ResourceKind::ScheduleGroup);
+const ROLE: ResourceKey = ResourceKey::only(ResourceKind::SchedulerRole);
+
+/// Whether the policy wants the net.
+fn wanted(turn: &Turn<'_>) -> bool {
+    turn.policy().fuse.has(Net::Scheduler)
+}
+
+/// Whether a task must wait: it is not known yet whether the net holds. That takes [`retry::PATIENCE`] at most.
+pub(super) fn undecided(turn: &Turn<'_>) -> bool {
+    wanted(turn) && !turn.record.nets.contains_key(&Net::Scheduler)
+}
+
+/// Makes group and role, and sets or moves the schedules.
+pub(super) fn steps(turn: &mut Turn<'_>) {
+    if !wanted(turn) {
+        return;
+    }
+    let session = turn.record.id.to_string();
+    if lost(turn, GROUP).is_none() {
+        deploy_order::ensure(turn, GROUP, Spec::ScheduleGroup { name: group_name(&session) }, false);
+    }
+    if turn.policy().fuse.scheduler_role.is_none() && lost(turn, ROLE).is_none() {
+        let (name, group) = (role_name(&session), group_name(&session));
+        let cluster = turn.names().cluster;
+        deploy_order::ensure(turn, ROLE, Spec::SchedulerRole { name, group, cluster }, false);
+    }
+    arm(turn);
+}
+
+/// Sets what is missing, and moves all when the deadline has moved. A stopped session's, too.
+pub(super) fn arm(turn: &mut Turn<'_>) {
+    if !wanted(turn) || turn.has_step(GROUP) {
+        return;
+    }
+    let (Some(group), Some(role)) = (live(turn, GROUP).cloned(), role(turn)) else { return };
+    look_again_in_time(turn);
+    let Some(schedules) = due(turn).filter(|schedules| !schedules.is_empty()) else { return };
+    if let Some((at, fault)) = &group.last_fault {
+        let wait = if hopeless(fault, group.failures) { AGAIN } else { retry::create_wait(group.failures) };
+        if !turn.reached(*at + wait) {
+            return;
+        }
+    }
+    let arming = Arming { group: group.name, role, schedules };
+    turn.steps.push(Step::Arm { key: GROUP, arming });
+}
+
+/// However rarely the session is looked at otherwise: no schedule comes due because nobody looked.
+fn look_again_in_time(turn: &mut Turn<'_>) {
+    let first = all(turn).iter().filter_map(|it| turn.record.schedules.get(&it.name)).min().copied();
+    if let Some(first) = first.filter(|first| *first > turn.now) {
+        let half = Span::from_millis(first.since(turn.now).as_millis() / 2);
+        turn.due.push(turn.now + half.max(SOONER));
+    }
+}
+
+fn live<'t>(turn: &'t Turn<'_>, key: ResourceKey) -> Option<&'t Resource> {
+    turn.record.resources.get(&key).filter(|it| it.ours && it.life == Life::Live)
+}
+
+/// Whether schedules that could not be set so far are not expected to be set soon.
+const fn hopeless(fault: &Fault, failures: u32) -> bool {
+    let may_pass = fault.class.may_pass() || matches!(fault.class, FaultClass::Expired | FaultClass::NotFound);
+    !may_pass || failures >= TRIES
+}
+
+/// ARN of the role that the schedules act as, once there is one.
+fn role(turn: &Turn<'_>) -> Option<String> {
+    let given = turn.policy().fuse.scheduler_role.clone();
+    given.or_else(|| live(turn, ROLE)?.id.clone())
+}
+
+/// The instant from which the cloud ends it: before the deadline by the scheduler's own precision.
+fn base(turn: &Turn<'_>) -> Timestamp {
+    let budget = limits::budget(&turn.record, turn.policy());
+    let deadline = meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now);
+    let at = (deadline - PRECISION).max(turn.now + SOONEST);
+    Timestamp::from_millis(at.as_millis().div_euclid(1000) * 1000)
+}
+
+/// What must be set or moved now; none where all is as it should be.
+fn due(turn: &Turn<'_>) -> Option<Vec<Scheduled>> {
+    let all = all(turn);
+    let set = &turn.record.schedules;
+    let moved = all.iter().any(|it| set.get(&it.name).is_some_and(|set| off(*set, it.at, turn.now)));
+    let missing = all.iter().any(|it| !set.contains_key(&it.name));
+    if moved {
+        return Some(all);
+    }
+    missing.then(|| all.into_iter().filter(|it| !it.known).collect())
+}
+
+/// Whether a schedule that is set for `set` has to be moved to `at`.
+fn off(set: Timestamp, at: Timestamp, now: Timestamp) -> bool {
+    let left = set.since(now);
+    let slack = LATER.min(Span::from_millis(left.as_millis() / 2));
+    set.since(at) > SOONER || at.since(set) > slack
+}
+
+/// Every schedule that the session wants as things stand: only of what exists and is ours.
+fn all(turn: &Turn<'_>) -> Vec<Scheduled> {
+    let base = base(turn);
+    let mut list = Vec::new();
+    let mut add = |name: &str, offsets: [u64; 2], call: ScheduledCall| {
+        for (number, minutes) in offsets.into_iter().enumerate() {
+            let name = if number == 0 { name.to_owned() } else { format!("{name}-again") };
+            let known = turn.record.schedules.contains_key(&name);
+            list.push(Scheduled { name, at: base + Span::from_mins(minutes), call: call.clone(), known });
+        }
+    };
+    let names = turn.names();
+    let cluster = || names.cluster.clone();
+    let tasks = turn.record.tasks().filter(|(_, task)| task.ours && task.life.may_exist());
+    for (key, task) in tasks.filter_map(|(key, task)| Some((key, task.id.clone()?))) {
+        let call = ScheduledCall::StopTask { cluster: cluster(), task };
+        add(&format!("task-{}-stop", key.number), STOP, call);
+    }
+    let only = |kind| live(turn, ResourceKey::only(kind));
+    // A service has a fixed name, so its end can be set before it is made: where nothing else can be in its cluster.
+    let ours = only(ResourceKind::Cluster).is_some() && !gone(turn, ResourceKind::Service);
+    if is_service(turn.policy()) && (ours || only(ResourceKind::Service).is_some()) {
+        add(
+            "service-delete",
+            STOP,
+            ScheduledCall::DeleteService { cluster: cluster(), service: names.service.clone() },
+        );
+    }
+    if let Some(cluster) = only(ResourceKind::Cluster) {
+        add("cluster-delete", DELETE, ScheduledCall::DeleteCluster { cluster: cluster.name.clone() });
+    }
+    if let Some(repository) = only(ResourceKind::Repository) {
+        let repository = repository.name.clone();
+        add("repository-delete", DELETE, ScheduledCall::DeleteRepository { repository });
+    }
+    if let Some(group) = only(ResourceKind::SecurityGroup).and_then(|group| group.id.clone()) {
+        add("security-group-delete", DELETE_LAST, ScheduledCall::DeleteSecurityGroup { group });
+    }
+    if let Some(logs) = only(ResourceKind::LogGroup) {
+        add("log-group-delete", DELETE_LAST, ScheduledCall::DeleteLogGroup { log_group: logs.name.clone() });
+    }
+    list
+}
+
+/// Whether it is gone or is somebody else's.
+fn gone(turn: &Turn<'_>, kind: ResourceKind) -> bool {
+    turn.record.only(kind).is_some_and(|it| !it.ours || !it.life.may_exist())
+}
+
+/// Why group or role will not come to be, if that is so.
+fn lost(turn: &Turn<'_>, key: ResourceKey) -> Option<String> {
+    let resource = turn.record.resources.get(&key)?;
+    let (kind, name) = (key.kind, &resource.name);
+    if resource.life == Life::Never && !resource.ours {
+        return Some(format!("a {kind} named {name} is there already and is not this session's"));
+    }
+    if resource.life != Life::Intended {
+        return None;
+    }
+    let (_, fault) = resource.last_fault.as_ref()?;
+    let why = retry::given_up(Some(kind), fault, resource.failures, resource.intended_at, turn.now)?;
+    Some(format!("the {kind} {name} could not be made: {why}: {fault}"))
+}
+
+/// Notes whether the net holds, as soon as that is known and when it changes; ends what requires it and cannot have it.
+pub(super) fn judge(turn: &mut Turn<'_>) {
+    if !wanted(turn) {
+        return;
+    }
+    if let Some((holds, detail)) = verdict(turn) {
+        let known = turn.record.nets.get(&Net::Scheduler);
+        if known.is_none_or(|known| known.holds != holds || known.detail != detail) {
+            turn.note(Event::NetChanged { net: Net::Scheduler, holds, detail });
+        }
+    }
+    let torn = turn.record.nets.get(&Net::Scheduler).filter(|net| !net.holds).map(|net| net.detail.clone());
+    if let Some(why) = torn
+        && turn.policy().fuse.requires(Net::Scheduler)
+        && turn.record.first_healthy_at.is_none()
+    {
+        let detail =
+            format!("the policy requires the net outside the task (fuse.require), and it cannot be had: {why}");
+        turn.end(Cause::DeployFailed, detail, Stage::Teardown);
+    }
+}
+
+/// Whether the net holds; none while that is open.
+fn verdict(turn: &Turn<'_>) -> Option<(bool, String)> {
+    if let Some(why) = lost(turn, GROUP).or_else(|| lost(turn, ROLE)) {
+        return Some((false, why));
+    }
+    let group = live(turn, GROUP)?;
+    let missing = all(turn).into_iter().any(|it| !it.known);
+    if let Some((_, fault)) = group.last_fault.as_ref().filter(|_| missing) {
+        let why = retry::explain(fault);
+        return hopeless(fault, group.failures)
+            .then(|| (false, format!("its schedules could not be set: {why}: {fault}")));
+    }
+    (role(turn).is_some() && !missing).then(|| {
+        let what = "schedules outside the task stop it at the deadline, and remove what one call can remove";
+        (true, what.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_are_moved_at_once_when_the_deadline_comes_closer_and_lazily_when_it_goes_away() {
+        let now = Timestamp::from_millis(1_795_000_000_000);
+        let (minutes, set) = (|count| now + Span::from_mins(count), now + Span::from_mins(60));
+        assert!(!off(set, set, now));
+        assert!(!off(set, minutes(64), now) && off(set, minutes(66), now));
+        assert!(off(set, minutes(59), now) && !off(set, set - SOONER, now));
+        // Close to its instant it is not waited for until it is too late.
+        assert!(off(minutes(4), minutes(7), now));
+    }
+}

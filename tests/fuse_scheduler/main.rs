@@ -1,0 +1,218 @@
+//! The net outside the task, met by the whole engine under paused time: set with the session, moved with its deadline,
+//! gone with it; told where it cannot be had, refused where it is required; and what it does when labguard dies.
+
+#[path = "../support/crash.rs"]
+mod crash;
+#[path = "../support/lab.rs"]
+mod lab;
+#[path = "../support/memory.rs"]
+#[expect(dead_code, reason = "other suites plant images as well")]
+mod memory;
+
+mod contract;
+mod dies;
+
+use std::time::Duration;
+
+use labguard::{
+    domain::{
+        model::{Cause, Extension, Money, Net, Phase, Request, ResourceKind, Span},
+        policy::{Policy, RunMode},
+    },
+    reconcile::status::{NetStatus, NetWord, SessionStatus},
+    sandbox::latency::Latency,
+};
+use memory::House;
+
+const NOTHING: [String; 0] = [];
+
+/// A policy with the net outside the task.
+fn netted(house: &House) -> Policy {
+    let mut policy = house.policy();
+    policy.fuse.scheduler = true;
+    policy
+}
+
+fn scheduler(status: &SessionStatus) -> NetStatus {
+    status.nets.iter().find(|net| net.net == Net::Scheduler).unwrap().clone()
+}
+
+/// The names of the schedules that the cloud has, without their group.
+fn names(house: &House) -> Vec<String> {
+    house.sandbox.scheduled().into_iter().map(|(name, _)| name.split('/').nth(1).unwrap().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_in_the_net_comes_up_says_so_and_leaves_nothing() {
+    for run in [RunMode::Task, RunMode::Service { desired: 1 }] {
+        let house = House::new(Latency::aws_like()).await;
+        let mut policy = netted(&house);
+        policy.task.run = run;
+        policy.fuse.require = vec![Net::Scheduler];
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let status = session.until("in the net", |status| scheduler(status).state == NetWord::Holds).await;
+        let acts_at = scheduler(&status).acts_at.unwrap();
+        assert!(acts_at < status.deadline.unwrap(), "{acts_at} {:?}", status.deadline);
+        let stop = if run == RunMode::Task { "task-1-stop" } else { "service-delete" };
+        for name in [stop, "cluster-delete", "repository-delete", "security-group-delete", "log-group-delete-again"] {
+            assert!(names(&house).contains(&name.to_owned()), "{name} is not among {:?}", names(&house));
+        }
+        let receipt = session.ended().await;
+        let gone = |kind| receipt.resources.iter().find(|it| it.key.kind == kind).unwrap().gone_at.unwrap();
+        assert!(gone(ResourceKind::Cluster) <= gone(ResourceKind::ScheduleGroup));
+        assert!(gone(ResourceKind::SecurityGroup) <= gone(ResourceKind::ScheduleGroup));
+        assert_eq!(house.left(), NOTHING);
+        assert_eq!(house.sandbox.fired(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_answer_is_lost_the_net_is_made_and_removed() {
+    for operation in [
+        "scheduler:CreateScheduleGroup",
+        "scheduler:CreateSchedule",
+        "scheduler:UpdateSchedule",
+        "scheduler:DeleteScheduleGroup",
+        "iam:CreateRole",
+        "iam:PutRolePolicy",
+        "iam:DeleteRole",
+    ] {
+        let house = House::new(Latency::fast()).await;
+        house.sandbox.add_fault(format!("{operation}=lost-answer:4").parse().unwrap());
+        let session = house.open(netted(&house)).await;
+        session.until("in the net", |status| scheduler(status).state == NetWord::Holds).await;
+        session.until_live().await;
+        session.ended().await;
+        assert_eq!(house.left(), NOTHING, "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_is_extended_moves_every_schedule() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    policy.limits.budget = Money::from_nanos(20_000_000);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let before = house.sandbox.scheduled();
+    session.ask(Request::Extend(Extension::Budget { by: Money::from_nanos(10_000_000) })).await;
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let after = house.sandbox.scheduled();
+    assert_eq!(before.len(), after.len());
+    for ((name, old), (_, new)) in before.iter().zip(&after) {
+        assert!(*new > *old + Span::from_mins(20), "{name}: {old} {new}");
+    }
+    let stop = after.iter().find(|(name, _)| name.ends_with("/task-1-stop")).unwrap().1;
+    let deadline = session.status().deadline.unwrap();
+    assert!(stop < deadline && deadline.since(stop) < Span::from_mins(10), "{stop} {deadline}");
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_goes_on_as_it_is_moves_its_schedules_rarely() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    policy.limits.budget = Money::from_nanos(30_000_000);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(Duration::from_secs(45 * 60)).await;
+    let calls = house.sandbox.calls();
+    let moved = calls.get("scheduler:UpdateSchedule").copied().unwrap_or(0);
+    let set = u64::try_from(house.sandbox.scheduled().len()).unwrap();
+    assert!(moved <= 2 * set, "{moved} calls to move {set} schedules in 45 minutes");
+    // Some are refused while the role is new.
+    assert!(calls["scheduler:CreateSchedule"] < 2 * set, "{calls:?}");
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_session_keeps_its_net_until_it_is_gone() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.end.keep_stopped = Span::from_mins(100);
+    policy.limits.lifetime = policy.limits.max_lifetime;
+    policy.limits.idle_timeout = None;
+    // What its use costs is reached long before it has been stopped for that long.
+    policy.limits.budget = Money::from_nanos(20_000_000);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    session.ask(Request::Stop { reason: "lunch".to_owned() }).await;
+    session.until("stopped", |status| status.phase == Phase::Stopping).await;
+    tokio::time::sleep(Duration::from_secs(95 * 60)).await;
+    // Only the stop of the task that is gone came to its instant: the others were moved on and on.
+    let fired = house.sandbox.fired();
+    assert!(fired.iter().all(|it| it.schedule.contains("/task-1-stop") && it.refused.is_some()), "{fired:?}");
+    assert!(names(&house).contains(&"cluster-delete".to_owned()));
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_account_forbids_the_net_a_session_runs_and_says_why() {
+    for (rule, words) in [
+        ("scheduler:CreateScheduleGroup=access-denied", "schedule group"),
+        ("iam:PutRolePolicy=access-denied", "scheduler role"),
+        ("scheduler:CreateSchedule=access-denied", "its schedules could not be set"),
+    ] {
+        let house = House::new(Latency::fast()).await;
+        house.sandbox.add_fault(rule.parse().unwrap());
+        let session = house.open(netted(&house)).await;
+        session.until_live().await;
+        let net = scheduler(&session.status());
+        assert_eq!(net.state, NetWord::Fails, "{rule}: {net:?}");
+        assert!(net.detail.contains(words) && net.detail.contains("AccessDenied"), "{rule}: {net:?}");
+        session.ended().await;
+        assert_eq!(house.left(), NOTHING, "{rule}");
+
+        let house = House::new(Latency::fast()).await;
+        house.sandbox.add_fault(rule.parse().unwrap());
+        let mut policy = netted(&house);
+        policy.fuse.require = vec![Net::Scheduler];
+        let receipt = house.open(policy).await.closed().await;
+        assert_eq!(receipt.cause, Some(Cause::DeployFailed), "{rule}");
+        assert!(receipt.cause_detail.contains("requires the net outside the task"), "{}", receipt.cause_detail);
+        assert!(receipt.resources.iter().all(|it| it.key.kind != ResourceKind::Task), "something ran: {rule}");
+        assert_eq!(house.left(), NOTHING, "{rule}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_given_role_is_used_and_left_standing() {
+    let house = House::new(Latency::fast()).await;
+    let iam = aws_sdk_iam::Client::new(&house.sdk().await);
+    let trust = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"scheduler.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    let made = iam.create_role().role_name("given").assume_role_policy_document(trust).send().await.unwrap();
+    let before = house.left();
+    let mut policy = netted(&house);
+    policy.fuse.scheduler_role = Some(made.role.unwrap().arn);
+    let session = house.open(policy).await;
+    session.until("in the net", |status| scheduler(status).state == NetWord::Holds).await;
+    session.until_live().await;
+    let receipt = session.ended().await;
+    assert!(receipt.resources.iter().all(|it| it.key.kind != ResourceKind::SchedulerRole));
+    assert_eq!(house.left(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_the_scheduler_may_not_take_on_is_told_in_words_after_minutes() {
+    let house = House::new(Latency::fast()).await;
+    let iam = aws_sdk_iam::Client::new(&house.sdk().await);
+    let trust = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    let made = iam.create_role().role_name("LabRole").assume_role_policy_document(trust).send().await.unwrap();
+    let before = house.left();
+    let mut policy = netted(&house);
+    policy.fuse.scheduler_role = Some(made.role.unwrap().arn);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    let net = scheduler(&session.status());
+    assert_eq!(net.state, NetWord::Fails);
+    assert!(net.detail.contains("to assume the role"), "{net:?}");
+    session.ended().await;
+    assert_eq!(house.left(), before);
+}
