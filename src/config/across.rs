@@ -211,6 +211,11 @@ impl<'a> Across<'a> {
         self.rule(&["health.timeout", "health.interval"], health.timeout <= health.interval, health.timeout, || {
             format!("not more than health.interval, which is {}", health.interval)
         });
+        let gauge = policy.activity.in_flight.clone().unwrap_or_default();
+        let page = policy.activity.in_flight.is_none() || policy.activity.metrics_path.is_some();
+        self.rule(&["activity.in_flight", "activity.metrics_path"], page, gauge, || {
+            "activity.metrics_path too: the gauge stands on that page".to_owned()
+        });
         self.rule(
             &["health.start_grace", "health.interval"],
             health.start_grace >= health.interval,

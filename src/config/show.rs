@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     model::{Encryption, ImageSource, Ingress, Item, Money, Platforms, Price, Severity, Span, Stage},
-    policy::{Policy, RunMode, ShutdownPolicy, Unscanned},
+    policy::{ActivityPolicy, Combine, Policy, RunMode, ShutdownPolicy, Unscanned},
 };
 
 /// Values by key path.
@@ -173,10 +173,6 @@ pub(super) fn session(it: &Policy) -> Flat {
         ("network.subnets", texts(&it.network.subnets)),
         ("network.ingress", Value::Array(it.network.ingress.iter().map(ingress).collect())),
         ("network.public_ip", Value::Boolean(it.network.public_ip)),
-        ("activity.metrics_path", optional(it.activity.metrics_path.as_ref())),
-        ("activity.counter", text(&it.activity.counter)),
-        ("activity.labels", pairs(&it.activity.labels)),
-        ("activity.interval", text(it.activity.interval)),
         ("metrics.cloudwatch", texts(&it.metrics.cloudwatch)),
         ("metrics.namespace", text(&it.metrics.namespace)),
         ("metrics.interval", text(it.metrics.interval)),
@@ -184,6 +180,7 @@ pub(super) fn session(it: &Policy) -> Flat {
     flat.extend(image(it));
     flat.extend(task(it));
     flat.extend(probes(it));
+    flat.extend(activity(&it.activity));
     flat.extend(endings(it));
     flat
 }
@@ -317,6 +314,34 @@ fn probes(it: &Policy) -> Flat {
         flat.insert("predict.body", text(""));
     }
     flat
+}
+
+fn activity(it: &ActivityPolicy) -> Flat {
+    Flat::from([
+        ("activity.metrics_path", optional(it.metrics_path.as_ref())),
+        ("activity.counter", text(&it.counter)),
+        ("activity.labels", pairs(&it.labels)),
+        ("activity.exclude_labels", pairs(&it.exclude_labels)),
+        ("activity.min_requests", number(it.min_requests)),
+        ("activity.in_flight", optional(it.in_flight.as_ref())),
+        ("activity.in_flight_above", number(it.in_flight_above)),
+        ("activity.interval", text(it.interval)),
+        (
+            "activity.combine",
+            text(match it.combine {
+                Combine::Any => "any",
+                Combine::MostTrusted => "most_trusted",
+            }),
+        ),
+        ("activity.max_gap", text(it.max_gap)),
+        ("activity.logs.pattern", optional(it.logs.pattern.as_ref())),
+        ("activity.logs.interval", text(it.logs.interval)),
+        ("activity.logs.latency", text(it.logs.latency)),
+        ("activity.check.command", texts(&it.check.command)),
+        ("activity.check.url", optional(it.check.url.as_ref())),
+        ("activity.check.interval", text(it.check.interval)),
+        ("activity.check.timeout", text(it.check.timeout)),
+    ])
 }
 
 fn endings(it: &Policy) -> Flat {

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod executor;
 pub mod handle;
 pub mod identity;
+mod lanes;
 pub mod observe;
 pub mod publish;
 pub mod reaper;

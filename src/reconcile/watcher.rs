@@ -5,28 +5,23 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     engine::{Engine, lock},
+    lanes::Watched,
     slot::Slot,
 };
 use crate::{
-    activity::requests,
-    clock::Clock,
     domain::{
-        model::{ActivityReading, HealthReading, SessionId, Watch},
+        model::{HealthReading, SessionId, SourceReading, Watch},
         policy::Policy,
     },
     probe::{
         http, predict,
         window::{Lane, Window},
     },
-    transport::Transport,
 };
 
 /// What a watcher has seen so far.
@@ -34,8 +29,8 @@ use crate::{
 pub struct Reading {
     /// Probes.
     pub health: HealthReading,
-    /// Signs of use.
-    pub activity: ActivityReading,
+    /// What each source of activity says.
+    pub activity: Vec<SourceReading>,
 }
 
 /// A running watcher; dropping it ends it.
@@ -67,10 +62,11 @@ pub fn follow(engine: &Arc<Engine>, slot: &Slot, wanted: Option<&Watch>, policy:
 
 fn start(engine: &Arc<Engine>, session: &SessionId, target: Watch, policy: Arc<Policy>) -> Watcher {
     let health = HealthReading { task: Some(target.task), ..HealthReading::default() };
-    let reading = Arc::new(Mutex::new(Reading { health, activity: ActivityReading::Unknown }));
+    let reading = Arc::new(Mutex::new(Reading { health, activity: Vec::new() }));
     let end = CancellationToken::new();
-    let watching = Watching {
+    let watched = Watched {
         transport: Arc::clone(&engine.transport),
+        cloud: engine.cloud.clone(),
         clock: engine.clock.clone(),
         wake: engine.waker(),
         session: session.clone(),
@@ -79,35 +75,20 @@ fn start(engine: &Arc<Engine>, session: &SessionId, target: Watch, policy: Arc<P
         reading: Arc::clone(&reading),
     };
     let ended = end.clone();
-    tokio::spawn(async move { ended.run_until_cancelled(watching.run()).await });
+    tokio::spawn(async move { ended.run_until_cancelled(Watching(watched).run()).await });
     Watcher { target, policy, reading, _end: end.drop_guard() }
 }
 
 /// Holds no engine: a watcher must not keep alive what keeps it alive.
-struct Watching {
-    transport: Arc<dyn Transport>,
-    clock: Clock,
-    wake: mpsc::UnboundedSender<SessionId>,
-    session: SessionId,
-    target: Watch,
-    policy: Arc<Policy>,
-    reading: Arc<Mutex<Reading>>,
-}
+struct Watching(Watched);
 
 impl Watching {
     async fn run(self) {
-        let start = Instant::now();
-        let health = self.health_loop(start);
-        match self.counter() {
-            Some(question) => {
-                tokio::join!(health, self.activity_loop(start, question));
-            }
-            None => health.await,
-        }
+        tokio::join!(self.health_loop(Instant::now()), self.0.lanes());
     }
 
     async fn health_loop(&self, start: Instant) {
-        let policy = &self.policy.health;
+        let policy = &self.0.policy.health;
         let question = http::Question {
             method: policy.method.clone(),
             path: policy.path.clone(),
@@ -117,18 +98,18 @@ impl Watching {
             timeout: policy.timeout,
         };
         let functional = self.functional();
-        let mut window = Window::new(self.target.task, functional.is_some());
+        let mut window = Window::new(self.0.target.task, functional.is_some());
         let mut next = start;
         let mut next_functional = start;
         loop {
-            let answer = http::ask(&*self.transport, &self.target.ip, &question).await;
-            window.take(Lane::Health, self.clock.now(), &answer);
+            let answer = http::ask(&*self.0.transport, &self.0.target.ip, &question).await;
+            window.take(Lane::Health, self.0.clock.now(), &answer);
             if answer.good
                 && let Some((question, interval)) = &functional
                 && Instant::now() >= next_functional
             {
-                let answer = predict::ask(&*self.transport, &self.target.ip, question).await;
-                window.take(Lane::Function, self.clock.now(), &answer);
+                let answer = predict::ask(&*self.0.transport, &self.0.target.ip, question).await;
+                window.take(Lane::Function, self.0.clock.now(), &answer);
                 // A functional answer that is wrong is asked for again with the next probe.
                 if answer.good {
                     next_functional = Instant::now() + *interval;
@@ -137,66 +118,26 @@ impl Watching {
             let health = window.reading();
             let verdict_may_change =
                 health.good == policy.healthy_after.max(1) || health.bad == policy.unhealthy_after.max(1);
-            lock(&self.reading).health = health;
+            lock(&self.0.reading).health = health;
             if verdict_may_change {
-                self.wake();
+                self.0.wake();
             }
             next = (next + policy.interval.as_duration()).max(Instant::now());
             sleep_until(next).await;
         }
     }
 
-    fn wake(&self) {
-        // A closed ear means that the driver has stopped; so will this watcher.
-        let _ = self.wake.send(self.session.clone());
-    }
-
     fn functional(&self) -> Option<(predict::Question, std::time::Duration)> {
-        let policy = self.policy.predict.as_ref()?;
+        let policy = self.0.policy.predict.as_ref()?;
         let question = predict::Question {
             path: policy.path.clone(),
-            port: self.policy.health.port,
+            port: self.0.policy.health.port,
             body: policy.body.clone(),
             answer_key: policy.answer_key.clone(),
             at_least: policy.at_least.as_ref().and_then(serde_json::Number::as_f64),
             at_most: policy.at_most.as_ref().and_then(serde_json::Number::as_f64),
-            timeout: self.policy.health.timeout,
+            timeout: self.0.policy.health.timeout,
         };
         Some((question, policy.interval.as_duration()))
-    }
-
-    fn counter(&self) -> Option<requests::Question> {
-        let policy = &self.policy.activity;
-        Some(requests::Question {
-            metrics_path: policy.metrics_path.clone()?,
-            port: self.policy.health.port,
-            counter: policy.counter.clone(),
-            labels: policy.labels.clone(),
-            timeout: self.policy.health.timeout,
-        })
-    }
-
-    async fn activity_loop(&self, start: Instant, question: requests::Question) {
-        let interval = self.policy.activity.interval.as_duration();
-        let mut counter = requests::Counter::new();
-        let mut told = false;
-        let mut next = start;
-        loop {
-            let read = requests::read(&*self.transport, &self.target.ip, &question).await;
-            if let Err(error) = &read
-                && !std::mem::replace(&mut told, true)
-            {
-                tracing::debug!(session.id = %self.session, %error, "activity is not known for now");
-            }
-            told &= read.is_err();
-            let activity = counter.take(self.clock.now(), &read);
-            let news = matches!(activity, ActivityReading::Active { .. });
-            lock(&self.reading).activity = activity;
-            if news {
-                self.wake();
-            }
-            next = (next + interval).max(Instant::now());
-            sleep_until(next).await;
-        }
     }
 }
