@@ -114,3 +114,51 @@ async fn a_log_that_cannot_be_read_is_a_gap_with_a_reason_and_an_end() {
     session.closed().await;
     assert_eq!(house.left(), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_time_that_waited_for_a_source_is_over_as_soon_as_it_answers_again() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = policy(&house);
+    policy.activity.logs.pattern = Some("predict".to_owned());
+    policy.activity.max_gap = Span::from_mins(120);
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    tokio::time::sleep(2 * MINUTE).await;
+    house.sandbox.add_fault("logs:FilterLogEvents=access-denied".parse().unwrap());
+    tokio::time::sleep(28 * MINUTE).await;
+    assert_eq!(session.status().ending, None, "it may have been used all the time");
+    house.sandbox.clear_faults();
+    let back = house.parts.clock.now();
+    let ended = session.until("ending", |status| status.ending.is_some()).await;
+    let within = policy.activity.logs.interval + Span::from_secs(10);
+    assert!(ended.at.since(back) <= within, "{} after {back}", ended.at);
+    assert_eq!(session.closed().await.cause, Some(Cause::Idle));
+}
+
+/// Says whether it is used, as a file says.
+fn says(folder: &std::path::Path, answer: &str) {
+    std::fs::write(folder.join("answer"), answer).unwrap();
+}
+
+#[tokio::test]
+async fn the_operators_command_keeps_a_session_and_its_silence_is_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::new(Latency::zero()).await;
+    let mut policy = policy(&house);
+    let script = format!("exec cat {}", folder.path().join("answer").display());
+    policy.activity.check.command = vec!["sh".to_owned(), "-c".to_owned(), script];
+    policy.activity.check.interval = Span::from_millis(200);
+    policy.activity.check.timeout = Span::from_secs(5);
+    says(folder.path(), "{\"sign\":\"active\",\"what\":\"2 kernels\"}");
+    let session = house.open(policy).await;
+    let used = session.until("used", |status| status.last_activity.is_some()).await;
+    let last = used.last_activity.clone().unwrap();
+    assert_eq!((last.source.as_str(), last.what.as_str()), ("command", "2 kernels"));
+    std::fs::remove_file(folder.path().join("answer")).unwrap();
+    let gap = |status: &labguard::reconcile::status::SessionStatus| {
+        status.sources.iter().any(|it| matches!(&it.sign, Sign::Unknown { why, .. } if why.contains("it says nothing")))
+    };
+    says(folder.path(), "{\"sign\":\"unknown\",\"why\":\"it says nothing\"}");
+    session.until("a gap", gap).await;
+    session.ended().await;
+}

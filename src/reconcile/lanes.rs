@@ -176,9 +176,11 @@ impl Lane {
         {
             tracing::debug!(session.id = %watched.session, source = %self.source, %why, "activity is not known for now");
         }
-        self.told = matches!(seen, Seen::Unreadable(_));
+        let unreadable = matches!(seen, Seen::Unreadable(_));
+        // Once it answers again, an idle time that waited for it may be over.
+        let news = std::mem::replace(&mut self.told, unreadable) != unreadable;
         let sign = self.fold.take(at, Span::from(self.start.elapsed()), seen);
-        let news = matches!(sign, Sign::Active { .. });
+        let news = news || matches!(sign, Sign::Active { .. });
         self.write(watched, at, sign);
         if news {
             watched.wake();

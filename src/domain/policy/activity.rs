@@ -136,3 +136,30 @@ impl ActivityPolicy {
         [requests, in_flight, command, url, logs].into_iter().flatten().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_journalled_before_there_were_several_sources_reads_as_it_was_meant() {
+        let old = r#"{"metrics_path":"/metrics","counter":"c","labels":[["client","user"]],"interval":"15s"}"#;
+        let policy: ActivityPolicy = serde_json::from_str(old).unwrap();
+        let labels = vec![("client".to_owned(), "user".to_owned())];
+        let meant = ActivityPolicy { labels, ..ActivityPolicy::counting("/metrics", "c", Span::from_secs(15)) };
+        assert_eq!(policy, meant);
+        assert_eq!(policy.sources(), [(Source::Requests, Span::ZERO, Span::from_secs(15))]);
+    }
+
+    #[test]
+    fn what_is_asked_is_what_the_policy_names() {
+        let mut policy = ActivityPolicy { in_flight: Some("g".into()), ..ActivityPolicy::none() };
+        assert_eq!(policy.sources(), [], "the gauge stands on a page that nobody named");
+        policy.metrics_path = Some("/metrics".into());
+        policy.logs.pattern = Some("predict".into());
+        policy.check.command = vec!["true".into()];
+        policy.check.url = Some("http://hub/".into());
+        let names: Vec<Source> = policy.sources().into_iter().map(|(source, ..)| source).collect();
+        assert_eq!(names, [Source::Requests, Source::InFlight, Source::Command, Source::Url, Source::Logs]);
+    }
+}
