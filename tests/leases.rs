@@ -7,7 +7,7 @@ mod house;
 use std::{
     process::{Child, Command},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use house::House;
@@ -33,7 +33,6 @@ fn signal(child: &Child, name: &str) {
 fn a_session_lives_as_long_as_the_command_and_its_exit_code_passes_through() {
     let house = impatient();
     house.text(&["up", "admission"]);
-    let began = Instant::now();
     let command = ["with-lease", "--ttl", "3s", "--by", "train.py", "--", "sh", "-c", "sleep 14; exit 7"];
     let mut running = with_globals_first(&house, &command).spawn().unwrap();
     house.until("held", |house| {
@@ -44,7 +43,6 @@ fn a_session_lives_as_long_as_the_command_and_its_exit_code_passes_through() {
     assert!(said.contains("held by a lease (train.py)") && said.contains("lease     train.py, since"), "{said}");
     let ended = running.wait().unwrap();
     assert_eq!(ended.code(), Some(7));
-    assert!(began.elapsed() >= Duration::from_secs(14));
     assert_eq!(phase(&house), "Running", "nearly three idle time-outs later");
     assert_eq!(house.json(&["status", "admission"])["leases"], serde_json::json!([]), "given back");
     house.until("idle", |house| phase(house) != "Running");
