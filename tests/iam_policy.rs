@@ -41,6 +41,7 @@ async fn called() -> BTreeSet<String> {
     note(&an_image_of_a_registry().await);
     note(&lost_answers().await);
     note(&a_scanned_image().await);
+    note(&a_log_that_is_watched().await);
     note(&a_start_that_fails().await);
     note(&a_sweep().await);
     note(&an_account_of_aws().await);
@@ -76,6 +77,18 @@ async fn a_scanned_image() -> House {
     policy.repository.scan_timeout = Span::from_mins(5);
     let session = house.open(policy).await;
     session.until_live().await;
+    session.ended().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+async fn a_log_that_is_watched() -> House {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.activity.logs.pattern = Some("predict".to_owned());
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(std::time::Duration::from_secs(120)).await;
     session.ended().await;
     assert_eq!(house.left(), Vec::<String>::new());
     house

@@ -15,6 +15,7 @@ const COVERED: &[(&str, &str)] = &[
     ("labguard up", "tests/cli.rs"),
     ("labguard status", "tests/cli.rs"),
     ("labguard touch", "tests/cli.rs"),
+    ("labguard with-lease", "tests/leases.rs"),
     ("labguard extend", "tests/cli.rs"),
     ("labguard stop", "tests/cli.rs"),
     ("labguard resume", "tests/cli.rs"),

@@ -3,7 +3,29 @@
 //! Lines that are not samples of the metric asked for are skipped whatever they hold: a container's page may
 //! be broken elsewhere. A broken line of that metric is an error: a wrong sum would be a wrong sign of use.
 
-/// What a page says of one counter.
+/// Which samples count.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Their labels include all of these.
+    pub with: Vec<(String, String)>,
+    /// Their labels match none of these: one value or several with `|` between, each with `*` at its end as a beginning.
+    pub without: Vec<(String, String)>,
+}
+
+impl Wanted {
+    fn counts(&self, found: &[(String, String)]) -> bool {
+        let excluded = |(name, patterns): &(String, String)| {
+            found.iter().any(|(label, value)| label == name && patterns.split('|').any(|it| fits(it.trim(), value)))
+        };
+        self.with.iter().all(|wanted| found.contains(wanted)) && !self.without.iter().any(excluded)
+    }
+}
+
+fn fits(pattern: &str, value: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == value, |beginning| value.starts_with(beginning))
+}
+
+/// What a page says of one metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sum {
     /// The page does not know the metric at all.
@@ -38,11 +60,11 @@ pub enum ExpositionError {
     },
 }
 
-/// Sums the samples of `counter` whose labels include all of `labels`.
+/// Sums the samples of `counter` that are wanted.
 ///
 /// # Errors
 /// [`ExpositionError`] when a line of that counter cannot be read, or its value is no count.
-pub fn sum(page: &str, counter: &str, labels: &[(String, String)]) -> Result<Sum, ExpositionError> {
+pub fn sum(page: &str, counter: &str, wanted: &Wanted) -> Result<Sum, ExpositionError> {
     let family = counter.strip_suffix("_total").unwrap_or(counter);
     let (mut known, mut total, mut samples) = (false, 0.0, 0);
     for (index, line) in page.lines().enumerate() {
@@ -66,7 +88,7 @@ pub fn sum(page: &str, counter: &str, labels: &[(String, String)]) -> Result<Sum
         };
         let value = rest.split_whitespace().next().ok_or_else(broken)?;
         let number: f64 = value.parse().map_err(|_| broken())?;
-        if !labels.iter().all(|wanted| found.contains(wanted)) {
+        if !wanted.counts(&found) {
             continue;
         }
         if !number.is_finite() || number < 0.0 {
@@ -130,15 +152,23 @@ http_requests_total_created{client="user"} 7
 other{broken 1
 "#;
 
+    fn with(labels: &[(&str, &str)]) -> Wanted {
+        let with = labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Wanted { with, without: Vec::new() }
+    }
+
     fn user(page: &str) -> Result<Sum, ExpositionError> {
-        sum(page, "http_requests_total", &[("client".into(), "user".into())])
+        sum(page, "http_requests_total", &with(&[("client", "user")]))
     }
 
     #[test]
     fn only_samples_with_the_wanted_labels_are_summed() {
         assert_eq!(user(PAGE).unwrap(), Sum::Total { total: 13.0, samples: 2 });
-        assert_eq!(sum(PAGE, "http_requests_total", &[]).unwrap(), Sum::Total { total: 925.0, samples: 3 });
-        assert_eq!(sum("up 1\n", "up", &[]).unwrap(), Sum::Total { total: 1.0, samples: 1 });
+        assert_eq!(
+            sum(PAGE, "http_requests_total", &Wanted::default()).unwrap(),
+            Sum::Total { total: 925.0, samples: 3 }
+        );
+        assert_eq!(sum("up 1\n", "up", &Wanted::default()).unwrap(), Sum::Total { total: 1.0, samples: 1 });
     }
 
     #[test]
@@ -151,27 +181,44 @@ other{broken 1
     }
 
     #[test]
+    fn excluded_labels_leave_out_whole_values_and_beginnings() {
+        let page = "c{path=\"/predict\",agent=\"curl/8\"} 1\nc{path=\"/health/live\"} 10\nc{path=\"/metrics\"} 100\n\
+                    c{path=\"/\",agent=\"zgrab/0.x\"} 1000\n";
+        let without = |labels: &[(&str, &str)]| Wanted { with: Vec::new(), without: with(labels).with };
+        let total = |labels| match sum(page, "c", &without(labels)) {
+            Ok(Sum::Total { total, .. }) => total,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(total(&[("path", "/metrics|/health*")]), 1001.0);
+        assert_eq!(total(&[("path", "/metrics | /health"), ("agent", "zgrab*")]), 11.0);
+        assert_eq!(total(&[("user", "*")]), 1111.0, "a label that no sample has excludes none");
+    }
+
+    #[test]
     fn escapes_and_braces_in_label_values_are_read() {
         let page = r#"c{a="x\"y\\z\nw}",b="{,="} 2"#;
-        let labels = [("a".to_owned(), "x\"y\\z\nw}".to_owned()), ("b".to_owned(), "{,=".to_owned())];
+        let labels = with(&[("a", "x\"y\\z\nw}"), ("b", "{,=")]);
         assert_eq!(sum(page, "c", &labels).unwrap(), Sum::Total { total: 2.0, samples: 1 });
     }
 
     #[test]
     fn broken_lines_and_impossible_counts_are_errors() {
         for line in ["c{a=\"1\" 2", "c{a=1} 2", "c{a=\"1\"}", "c two"] {
-            assert!(matches!(sum(line, "c", &[]), Err(ExpositionError::Line { line: 1, .. })), "{line}");
+            assert!(matches!(sum(line, "c", &Wanted::default()), Err(ExpositionError::Line { line: 1, .. })), "{line}");
         }
         for value in ["NaN", "+Inf", "-1"] {
             let page = format!("c{{}} {value}");
-            assert_eq!(sum(&page, "c", &[]), Err(ExpositionError::Value { line: 1, value: value.into() }));
+            assert_eq!(
+                sum(&page, "c", &Wanted::default()),
+                Err(ExpositionError::Value { line: 1, value: value.into() })
+            );
         }
     }
 
     proptest! {
         #[test]
         fn no_page_makes_it_panic(page in "(c|c_total|# TYPE |[{}\",=\\\\ .0-9a-zA-Zé\n]){0,60}") {
-            let _ = sum(&page, "c", &[("a".into(), "b".into())]);
+            let _ = sum(&page, "c", &with(&[("a", "b")]));
         }
     }
 }

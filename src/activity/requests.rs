@@ -1,27 +1,29 @@
-//! Use of the application, by its own request counter.
+//! Use of the application, by its own metrics page: a request counter, and a gauge of requests under way.
 //!
 //! The counter says how many requests there were, not when: a growth between two reads is use at the time
 //! of the later read. What was counted before the first read says nothing about when, so that read is only
-//! the baseline. labguard's own probes must be left out by the labels (`client="user"`).
+//! the baseline. labguard's own probes must be left out by the labels (`client="user"`), and what else should not
+//! count by excluded ones. A few requests between two reads may be called noise.
 //!
 //! A counter also bridges outages: read again unchanged, nothing happened in between. After a restart (the
-//! count fell) what happened in between is lost, and the watch starts anew.
+//! count fell) what happened in between is lost, and the watch starts anew. The gauge makes a request use for as long
+//! as it is under way.
 
 use bytes::Bytes;
 use http::{Request, header};
 
-use super::exposition::{self, ExpositionError, Sum};
+use super::{
+    exposition::{self, ExpositionError, Sum, Wanted},
+    fold::Seen,
+};
 use crate::{
-    domain::model::{ActivityReading, Span, Timestamp},
+    domain::model::{Span, Timestamp, with_causes},
     transport::{Transport, TransportError},
 };
 
-/// The name of this source in readings and events.
-pub const SOURCE: &str = "requests";
-
 const USER_AGENT: &str = concat!("labguard-probe/", env!("CARGO_PKG_VERSION"));
 
-/// Where the counter is read, and which samples count.
+/// Where the page is read, and what of it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// TCP port.
@@ -30,13 +32,24 @@ pub struct Question {
     pub metrics_path: String,
     /// Name of the counter.
     pub counter: String,
-    /// Only samples with all of these labels count.
-    pub labels: Vec<(String, String)>,
+    /// Name of the gauge of requests under way, if it is looked at.
+    pub in_flight: Option<String>,
+    /// Which samples of both count.
+    pub wanted: Wanted,
     /// The whole exchange may take that long.
     pub timeout: Span,
 }
 
-/// Why the counter could not be read.
+/// What a page says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The counter's sum.
+    pub requests: Result<f64, ReadError>,
+    /// The gauge's sum, if it is looked at.
+    pub in_flight: Option<Result<f64, ReadError>>,
+}
+
+/// Why the page could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// No answer came.
@@ -54,16 +67,16 @@ pub enum ReadError {
     /// The page is not what it should be.
     #[error("the metrics page cannot be read")]
     Page(#[source] ExpositionError),
-    /// The page has no such counter.
-    #[error("the metrics page has no counter {0}; see activity.counter in the configuration")]
+    /// The page has no such metric.
+    #[error("the metrics page has no metric {0}; see [defaults.activity] in the configuration")]
     Missing(String),
 }
 
-/// Reads the counter's sum from the container at `ip`.
+/// Reads the page of the container at `ip`.
 ///
 /// # Errors
-/// [`ReadError`] when there is no answer in time, or none that holds the counter.
-pub async fn read(transport: &dyn Transport, ip: &str, question: &Question) -> Result<f64, ReadError> {
+/// [`ReadError`] when there is no answer in time, or none that is good.
+pub async fn read(transport: &dyn Transport, ip: &str, question: &Question) -> Result<Page, ReadError> {
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
     let slash = if question.metrics_path.starts_with('/') { "" } else { "/" };
     let url = format!("http://{host}:{}{slash}{}", question.port, question.metrics_path);
@@ -80,62 +93,65 @@ pub async fn read(transport: &dyn Transport, ip: &str, question: &Question) -> R
         return Err(ReadError::Status(response.status().as_u16()));
     }
     let page = String::from_utf8_lossy(response.body());
-    match exposition::sum(&page, &question.counter, &question.labels).map_err(ReadError::Page)? {
-        Sum::Missing => Err(ReadError::Missing(question.counter.clone())),
-        Sum::Total { total, .. } => Ok(total),
+    let sum = |metric: &String| match exposition::sum(&page, metric, &question.wanted) {
+        Err(error) => Err(ReadError::Page(error)),
+        Ok(Sum::Missing) => Err(ReadError::Missing(metric.clone())),
+        Ok(Sum::Total { total, .. }) => Ok(total),
+    };
+    Ok(Page { requests: sum(&question.counter), in_flight: question.in_flight.as_ref().map(sum) })
+}
+
+/// What the gauge means: more than `above` under way is use now.
+#[must_use]
+pub fn in_flight(at: Timestamp, read: &Result<f64, ReadError>, above: u32) -> Seen {
+    match read {
+        Err(error) => Seen::Unreadable(with_causes(error)),
+        Ok(number) if *number > f64::from(above) => {
+            Seen::Used { last: at, what: counted(number - f64::from(above), "under way") }
+        }
+        Ok(_) => Seen::Nothing,
     }
 }
 
-/// From reads to readings: a pure fold over one task's counter. Another task needs another one.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Counter {
-    seen: Option<Seen>,
-    outage: Option<Timestamp>,
+fn counted(number: f64, of_what: &str) -> String {
+    let requests = if number == 1.0 { "1 request".to_owned() } else { format!("{number} requests") };
+    if of_what.is_empty() { requests } else { format!("{requests} {of_what}") }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Seen {
-    total: f64,
-    /// No use is known after this moment, and the counter has been watched from it on.
-    quiet_since: Timestamp,
+/// From counts to looks. Another task needs another one.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Counter {
+    total: Option<f64>,
+    /// Fewer new requests than that are noise.
+    least: u32,
 }
 
 impl Counter {
-    /// Nothing read yet.
+    /// Nothing read yet. Fewer than `least` new requests between two reads are noise; at least 1.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(least: u32) -> Self {
+        Self { total: None, least: least.max(1) }
     }
 
-    /// Since when the source has not answered sense, if it does not now.
-    #[must_use]
-    pub const fn outage(&self) -> Option<Timestamp> {
-        self.outage
-    }
-
-    /// Takes in what a read at `at` brought, and says what that means.
-    pub fn take(&mut self, at: Timestamp, read: &Result<f64, ReadError>) -> ActivityReading {
+    /// Takes in what a read at `at` brought, and says what was seen.
+    pub fn take(&mut self, at: Timestamp, read: &Result<f64, ReadError>) -> Seen {
         let total = match read {
-            Ok(total) if total.is_finite() => *total,
-            Ok(_) | Err(_) => {
-                self.outage = self.outage.or(Some(at));
-                return ActivityReading::Unknown;
-            }
+            Ok(total) => *total,
+            Err(error) => return Seen::Unreadable(with_causes(error)),
         };
-        self.outage = None;
-        let used = match self.seen {
-            None => 0.0,
-            // Restarted: whatever it counts now happened since the last read.
-            Some(seen) if total < seen.total => total,
-            Some(seen) if total > seen.total => total - seen.total,
-            Some(seen) => return ActivityReading::Quiet { since: seen.quiet_since },
+        let before = self.total.replace(total);
+        let fresh = match before {
+            None => return Seen::Nothing,
+            // Restarted: whatever it counts now happened since the last read, and some may be lost.
+            Some(before) if total < before => total,
+            Some(before) => total - before,
         };
-        self.seen = Some(Seen { total, quiet_since: at });
-        if used > 0.0 {
-            let what = if used == 1.0 { "1 request".to_owned() } else { format!("{used} requests") };
-            ActivityReading::Active { last: at, source: SOURCE.to_owned(), what }
+        if fresh >= f64::from(self.least) {
+            Seen::Used { last: at, what: counted(fresh, "") }
+        } else if before.is_some_and(|before| total < before) {
+            Seen::Anew
         } else {
-            ActivityReading::Quiet { since: at }
+            Seen::Nothing
         }
     }
 }
@@ -153,53 +169,52 @@ mod tests {
         Timestamp::from_millis(secs * 1000)
     }
 
-    fn quiet(secs: i64) -> ActivityReading {
-        ActivityReading::Quiet { since: at(secs) }
-    }
-
-    fn active(secs: i64, what: &str) -> ActivityReading {
-        ActivityReading::Active { last: at(secs), source: SOURCE.into(), what: what.into() }
+    fn used(secs: i64, what: &str) -> Seen {
+        Seen::Used { last: at(secs), what: what.into() }
     }
 
     #[test]
     fn the_first_read_is_only_the_baseline_and_growth_is_use() {
-        let mut counter = Counter::new();
-        assert_eq!(counter.take(at(10), &Ok(41.0)), quiet(10));
-        assert_eq!(counter.take(at(20), &Ok(41.0)), quiet(10));
-        assert_eq!(counter.take(at(30), &Ok(42.0)), active(30, "1 request"));
-        assert_eq!(counter.take(at(40), &Ok(42.0)), quiet(30));
-        assert_eq!(counter.take(at(50), &Ok(45.0)), active(50, "3 requests"));
+        let mut counter = Counter::new(1);
+        assert_eq!(counter.take(at(10), &Ok(41.0)), Seen::Nothing);
+        assert_eq!(counter.take(at(20), &Ok(41.0)), Seen::Nothing);
+        assert_eq!(counter.take(at(30), &Ok(42.0)), used(30, "1 request"));
+        assert!(matches!(counter.take(at(40), &Err(ReadError::Status(500))), Seen::Unreadable(_)));
+        assert_eq!(counter.take(at(50), &Ok(45.0)), used(50, "3 requests"));
     }
 
     #[test]
     fn a_restarted_counter_counts_from_zero_and_what_was_lost_is_not_called_quiet() {
-        let mut counter = Counter::new();
+        let mut counter = Counter::new(1);
         counter.take(at(10), &Ok(41.0));
-        assert_eq!(counter.take(at(20), &Ok(2.0)), active(20, "2 requests"));
-        assert_eq!(counter.take(at(30), &Ok(0.0)), quiet(30), "watched anew since the restart was seen");
-        assert_eq!(counter.take(at(40), &Ok(0.0)), quiet(30));
+        assert_eq!(counter.take(at(20), &Ok(2.0)), used(20, "2 requests"));
+        assert_eq!(counter.take(at(30), &Ok(0.0)), Seen::Anew);
+        assert_eq!(counter.take(at(40), &Ok(0.0)), Seen::Nothing);
     }
 
     #[test]
-    fn an_outage_is_unknown_and_an_unchanged_count_after_it_proves_that_nothing_happened() {
-        let mut counter = Counter::new();
-        let gone = Err(ReadError::Status(500));
-        assert_eq!(counter.take(at(5), &gone), ActivityReading::Unknown);
-        counter.take(at(10), &Ok(1.0));
-        assert_eq!(counter.take(at(20), &gone), ActivityReading::Unknown);
-        assert_eq!(counter.take(at(30), &gone), ActivityReading::Unknown);
-        assert_eq!(counter.outage(), Some(at(20)));
-        assert_eq!(counter.take(at(40), &Ok(1.0)), quiet(10));
-        assert_eq!(counter.outage(), None);
-        counter.take(at(50), &gone);
-        assert_eq!(counter.take(at(60), &Ok(2.0)), active(60, "1 request"));
+    fn fewer_requests_than_the_policy_asks_for_are_noise_however_often_they_come() {
+        let mut counter = Counter::new(5);
+        for read in 0..50 {
+            assert_eq!(counter.take(at(read * 15), &Ok(read as f64 * 4.0)), Seen::Nothing, "{read}");
+        }
+        assert_eq!(counter.take(at(900), &Ok(201.0)), used(900, "5 requests"));
+    }
+
+    #[test]
+    fn a_request_is_use_while_it_is_under_way_and_what_always_is_does_not_count() {
+        assert_eq!(in_flight(at(5), &Ok(1.0), 0), used(5, "1 request under way"));
+        assert_eq!(in_flight(at(5), &Ok(1.0), 1), Seen::Nothing);
+        assert_eq!(in_flight(at(5), &Ok(3.0), 1), used(5, "2 requests under way"));
+        let missing = Err(ReadError::Missing("gauge".into()));
+        assert!(matches!(in_flight(at(5), &missing, 0), Seen::Unreadable(why) if why.contains("no metric gauge")));
     }
 
     /// A metrics page, after a delay.
     #[derive(Debug)]
-    struct Page(u16, &'static str, Duration);
+    struct Served(u16, &'static str, Duration);
 
-    impl Transport for Page {
+    impl Transport for Served {
         fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
             assert_eq!(request.uri(), "http://192.0.2.1:5000/metrics");
             assert!(request.headers()["user-agent"].to_str().unwrap().starts_with("labguard-probe/"));
@@ -216,17 +231,22 @@ mod tests {
             port: 5000,
             metrics_path: "/metrics".into(),
             counter: "http_requests_total".into(),
-            labels: vec![("client".into(), "user".into())],
+            in_flight: Some("http_in_flight".into()),
+            wanted: Wanted { with: vec![("client".into(), "user".into())], without: Vec::new() },
             timeout: Span::from_secs(2),
         };
-        let page = "http_requests_total{client=\"user\"} 4\nhttp_requests_total{client=\"probe\"} 90\n";
+        let page = "http_requests_total{client=\"user\"} 4\nhttp_requests_total{client=\"probe\"} 90\n\
+                    http_in_flight{client=\"user\"} 2\nhttp_in_flight{client=\"probe\"} 1\n";
         let read = async |status, page, secs| {
-            super::read(&Page(status, page, Duration::from_secs(secs)), "192.0.2.1", &question).await
+            super::read(&Served(status, page, Duration::from_secs(secs)), "192.0.2.1", &question).await
         };
-        assert_eq!(read(200, page, 1).await, Ok(4.0));
+        assert_eq!(read(200, page, 1).await, Ok(Page { requests: Ok(4.0), in_flight: Some(Ok(2.0)) }));
         assert_eq!(read(200, page, 3).await, Err(ReadError::Late(Span::from_secs(2))));
         assert_eq!(read(404, page, 0).await, Err(ReadError::Status(404)));
-        assert_eq!(read(200, "<html>", 0).await, Err(ReadError::Missing("http_requests_total".into())));
-        assert!(matches!(read(200, "http_requests_total{", 0).await, Err(ReadError::Page(_))));
+        let missing = |name: &str| Err(ReadError::Missing(name.into()));
+        let html = Page { requests: missing("http_requests_total"), in_flight: Some(missing("http_in_flight")) };
+        assert_eq!(read(200, "<html>", 0).await, Ok(html));
+        let broken = read(200, "http_requests_total{", 0).await.unwrap();
+        assert!(matches!(broken.requests, Err(ReadError::Page(_))));
     }
 }

@@ -9,11 +9,14 @@ use crate::{
     domain::model::{
         Basis, Cause, Charge, ChargeQuery, CostLine, CostQuery, CostReport, Entry, Estimate, Event, Forecast, Identity,
         Item, LastActivity, Life, Limit, LimitKind, Measure, Money, Net, Period, Phase, Receipt, ReceiptResource,
-        Request, ResourceKey, ResourceKind, Scope, SessionId, Share, Slice, Span, Timestamp, Units,
+        Request, ResourceKey, ResourceKind, Scope, SessionId, Share, Sign, Slice, Source, SourceReading, Span,
+        Timestamp, Units,
     },
     reconcile::{
         handle::{CommandError, Control, Orphan},
-        status::{BudgetStatus, HealthStatus, NetStatus, NetWord, ResourceStatus, SessionStatus, ThresholdStatus},
+        status::{
+            BudgetStatus, HealthStatus, LeaseStatus, NetStatus, NetWord, ResourceStatus, SessionStatus, ThresholdStatus,
+        },
     },
 };
 
@@ -67,6 +70,28 @@ pub(crate) fn running() -> SessionStatus {
             source: "requests".into(),
             what: "3 requests".into(),
         }),
+        sources: vec![
+            SourceReading {
+                source: Source::Requests,
+                sign: Sign::Quiet { since: noon() - Span::from_mins(12) },
+                read_at: noon() - Span::from_secs(4),
+                latency: Span::ZERO,
+                interval: Span::from_secs(15),
+            },
+            SourceReading {
+                source: Source::Logs,
+                sign: Sign::Unknown { since: noon() - Span::from_mins(2), why: "no right to read them".into() },
+                read_at: noon() - Span::from_secs(10),
+                latency: Span::from_secs(90),
+                interval: Span::from_mins(1),
+            },
+        ],
+        leases: vec![LeaseStatus {
+            id: "77-1".into(),
+            by: "train.py".into(),
+            opened_at: noon() - Span::from_mins(10),
+            expires_at: noon() + Span::from_mins(4),
+        }],
         idle: Some(Span::from_mins(12)),
         spend: usd("0.0087"),
         rate: usd("0.0173425"),

@@ -21,15 +21,15 @@ use super::{budgets, costs, events, house, ledger, problem, schema, sessions, wi
     paths(
         house::live, house::ready, house::metrics,
         sessions::list, sessions::open, sessions::read, sessions::end, sessions::stop, sessions::resume,
-        sessions::touch, sessions::extend, events::follow,
+        sessions::touch, sessions::lease, sessions::release, sessions::extend, events::follow,
         ledger::receipt, ledger::journal, ledger::history, ledger::plan, ledger::orphans, ledger::sweep,
         budgets::list,
         costs::cost, costs::charges, costs::reconcile,
     ),
     components(schemas(
-        problem::Problem, problem::ProblemCode, wire::OpenSession, wire::Accepted, wire::Reason, wire::Touch,
+        problem::Problem, problem::ProblemCode, wire::OpenSession, wire::Accepted, wire::Reason, wire::Touch, wire::OpenLease,
         wire::Sweep, wire::Reconcile, wire::Ready, schema::SessionStatus, schema::Forecast, schema::Identity, schema::HealthStatus, schema::ImageProgress, schema::LayerProgress,
-        schema::LastActivity, schema::Limit, schema::ResourceStatus, schema::Blocker, schema::Receipt,
+        schema::LastActivity, schema::SourceReading, schema::LeaseStatus, schema::Limit, schema::ResourceStatus, schema::Blocker, schema::Receipt,
         schema::ReceiptResource, schema::CostLine, schema::Estimate, schema::Net, schema::Entry, schema::Orphan,
         schema::Extension, schema::BudgetStatus, schema::ThresholdStatus, schema::CostReport, schema::Share, schema::Slice, schema::Charge,
     )),

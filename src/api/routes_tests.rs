@@ -75,6 +75,27 @@ async fn every_command_reaches_the_engine_as_it_was_asked() {
             r#"admission {"request":"touch","by":"ada"}"#,
         ),
         (
+            Method::PUT,
+            format!("{session}/leases/77-1"),
+            Some(json!({"by": "train.py", "ttl": "2m"})),
+            202,
+            r#"admission {"request":"lease","lease":"77-1","by":"train.py","ttl":"2m"}"#,
+        ),
+        (
+            Method::PUT,
+            format!("{session}/leases/77-1"),
+            None,
+            202,
+            r#"admission {"request":"lease","lease":"77-1","by":"a client of the API","ttl":"5m"}"#,
+        ),
+        (
+            Method::DELETE,
+            format!("{session}/leases/77-1"),
+            None,
+            202,
+            r#"admission {"request":"release","lease":"77-1"}"#,
+        ),
+        (
             Method::POST,
             format!("{session}/extend"),
             Some(json!({"limit": "lifetime", "by": "30m"})),
@@ -268,11 +289,12 @@ async fn every_path_of_the_document_is_served() {
     let (_, router) = served();
     let document = serde_json::to_value(openapi::specification()).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 20);
+    assert_eq!(paths.len(), 21);
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let real = path.replace("{session}", "admission").replace("{policy}", "admission");
+            let real = real.replace("{lease}", "77-1");
             let body = real.ends_with("/extend").then(|| json!({"limit": "idle", "by": "1h"}));
             let body = if method == Method::POST && real == "/v1/sessions" {
                 Some(json!({"policy": "admission"}))
@@ -302,12 +324,24 @@ async fn the_described_shapes_are_the_ones_that_are_sent() {
     let budget = serde_json::to_value(fake::budget()).unwrap();
     assert_eq!(described("ThresholdStatus"), sent(budget["thresholds"][0].clone()));
     assert_eq!(described("BudgetStatus"), sent(budget));
+    let at = "2026-11-22T14:00:00Z";
     let status = serde_json::to_value(fake::running()).unwrap();
     let receipt = serde_json::to_value(fake::receipt()).unwrap();
     assert_eq!(described("Identity"), sent(status["identity"].clone()));
     assert_eq!(described("Forecast"), sent(status["forecast"].clone()));
     assert_eq!(described("HealthStatus"), sent(status["health"].clone()));
     assert_eq!(described("LastActivity"), sent(status["last_activity"].clone()));
+    assert_eq!(described("LeaseStatus"), sent(status["leases"][0].clone()));
+    let signs = json!([
+        { "source": "url", "sign": "active", "since": at, "last": at, "what": "", "read_at": at, "latency": "0s", "interval": "1m" },
+        { "source": "logs", "sign": "unknown", "since": at, "why": "", "read_at": at, "latency": "0s", "interval": "1m" },
+    ]);
+    let signs: Vec<crate::domain::model::SourceReading> = serde_json::from_value(signs).unwrap();
+    let mut members: Vec<String> =
+        serde_json::to_value(signs).unwrap().as_array().unwrap().iter().flat_map(|sign| sent(sign.clone())).collect();
+    members.sort();
+    members.dedup();
+    assert_eq!(described("SourceReading"), members);
     assert_eq!(described("Limit"), sent(status["limits"][0].clone()));
     assert_eq!(described("Net"), sent(status["nets"][0].clone()));
     assert_eq!(described("ResourceStatus"), sent(status["resources"][0].clone()));

@@ -32,6 +32,10 @@ pub struct SessionStatus {
     pub health: HealthStatus,
     /// The last sign of use.
     pub last_activity: Option<LastActivity>,
+    /// What each source of activity says now.
+    pub sources: Vec<SourceReading>,
+    /// Open leases.
+    pub leases: Vec<LeaseStatus>,
     /// How long it has been idle, where that is known: `12m 3s`.
     pub idle: Option<String>,
     /// Spend so far, gross, exact.
@@ -146,6 +150,44 @@ pub struct LastActivity {
     pub source: String,
     /// What it was.
     pub what: String,
+}
+
+/// What one source of activity says.
+#[derive(ToSchema)]
+pub struct SourceReading {
+    /// `requests`, `in_flight`, `sentinel`, `command`, `url` or `logs`.
+    #[schema(example = "requests")]
+    pub source: String,
+    /// `active`, `quiet` or `unknown`.
+    #[schema(example = "quiet")]
+    pub sign: String,
+    /// Since when; unknown: the last moment at which it was known.
+    pub since: String,
+    /// The latest use (active).
+    pub last: Option<String>,
+    /// What it was (active).
+    pub what: Option<String>,
+    /// Why it is not known (unknown).
+    pub why: Option<String>,
+    /// When it was read.
+    pub read_at: String,
+    /// How late its news may be.
+    pub latency: String,
+    /// Time between reads.
+    pub interval: String,
+}
+
+/// An open lease.
+#[derive(ToSchema)]
+pub struct LeaseStatus {
+    /// Its id.
+    pub id: String,
+    /// Who or what holds it.
+    pub by: String,
+    /// When it was opened.
+    pub opened_at: String,
+    /// When it lapses unless it is renewed.
+    pub expires_at: String,
 }
 
 /// One limit, and when it will be reached if nothing changes.

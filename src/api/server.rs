@@ -11,7 +11,7 @@ use axum::{
     extract::{DefaultBodyLimit, Request},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,7 @@ pub fn router(handle: Handle, metrics_text: MetricsText, auth: Auth) -> Router {
         .route("/sessions/{session}/stop", post(sessions::stop))
         .route("/sessions/{session}/resume", post(sessions::resume))
         .route("/sessions/{session}/touch", post(sessions::touch))
+        .route("/sessions/{session}/leases/{lease}", put(sessions::lease).delete(sessions::release))
         .route("/sessions/{session}/extend", post(sessions::extend))
         .route("/sessions/{session}/receipt", get(ledger::receipt))
         .route("/sessions/{session}/journal", get(ledger::journal))

@@ -18,7 +18,7 @@ use super::{
     problem::Problem,
     schema,
     server::Shared,
-    wire::{Accepted, OpenSession, Reason, Touch},
+    wire::{Accepted, OpenLease, OpenSession, Reason, Touch},
 };
 use crate::{
     domain::model::{Extension, Request, SessionId},
@@ -124,6 +124,36 @@ pub(super) async fn touch(
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let by = body.by.unwrap_or_else(|| "a client of the API".to_owned());
     ask(&shared, session, Request::Touch { by }).await
+}
+
+/// Opens or renews a lease: the session is in use until the lease lapses or is given back.
+#[utoipa::path(put, path = "/v1/sessions/{session}/leases/{lease}", tag = "sessions", request_body = Option<OpenLease>,
+    params(("session" = String, Path, description = "Id, or the name where only one is live"),
+        ("lease" = String, Path, description = "The lease's id, chosen by its holder: 1 to 64 bytes")),
+    responses((status = 202, description = "Journalled", body = Accepted),
+        (status = 404, description = "No such session", body = Problem),
+        (status = 409, description = "Refused, or several of that name", body = Problem)))]
+pub(super) async fn lease(
+    State(shared): State<Shared>,
+    Path((session, lease)): Path<(String, String)>,
+    Body(body): Body<OpenLease>,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    let by = body.by.unwrap_or_else(|| "a client of the API".to_owned());
+    ask(&shared, session, Request::Lease { lease, by, ttl: body.ttl }).await
+}
+
+/// Gives a lease back: the session was in use until now. One that is not there, or has lapsed, is no mistake.
+#[utoipa::path(delete, path = "/v1/sessions/{session}/leases/{lease}", tag = "sessions",
+    params(("session" = String, Path, description = "Id, or the name where only one is live"),
+        ("lease" = String, Path, description = "The lease's id")),
+    responses((status = 202, description = "Journalled", body = Accepted),
+        (status = 404, description = "No such session", body = Problem),
+        (status = 409, description = "Refused, or several of that name", body = Problem)))]
+pub(super) async fn release(
+    State(shared): State<Shared>,
+    Path((session, lease)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
+    ask(&shared, session, Request::Release { lease }).await
 }
 
 /// Moves a soft limit, inside its hard one.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::model::{self, Bucket, ChargeQuery, Cut, TimeZone, Timestamp};
+use crate::domain::model::{self, Bucket, ChargeQuery, Cut, Span, TimeZone, Timestamp};
 
 /// Body of `POST /v1/sessions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +41,23 @@ pub struct Touch {
     /// Who or what uses the session.
     #[serde(default)]
     pub by: Option<String>,
+}
+
+/// Body of `PUT /v1/sessions/{id}/leases/{lease}`. May be left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpenLease {
+    /// Who or what holds it.
+    pub by: Option<String>,
+    /// For how long it is good from now, unless it is renewed before: 1s to 1h.
+    #[schema(value_type = String, default = "5m")]
+    pub ttl: Span,
+}
+
+impl Default for OpenLease {
+    fn default() -> Self {
+        Self { by: None, ttl: Span::from_mins(5) }
+    }
 }
 
 /// Body of `POST /v1/sessions/{id}/reconcile`. May be left out: then the price is told and nothing is asked.

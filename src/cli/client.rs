@@ -13,9 +13,9 @@ use super::error::CliError;
 use crate::{
     api::{
         AuthError, Problem, read_token,
-        wire::{Accepted, ChargesQuery, CostQuery, OpenSession, Reason, Reconcile, Sweep, Touch},
+        wire::{Accepted, ChargesQuery, CostQuery, OpenLease, OpenSession, Reason, Reconcile, Sweep, Touch},
     },
-    domain::model::{CostReport, Entry, Estimate, Extension, Receipt},
+    domain::model::{CostReport, Entry, Estimate, Extension, Receipt, Span},
     reconcile::{
         handle::Orphan,
         status::{BudgetStatus, SessionStatus},
@@ -152,6 +152,24 @@ impl Client {
     /// See [`Client::sessions`].
     pub async fn touch(&self, name: &str, by: Option<String>) -> Result<String, CliError> {
         self.command(Method::POST, &format!("/sessions/{}/touch", segment(name)), &Touch { by }).await
+    }
+
+    /// Opens or renews a lease; the session's id.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn lease(&self, name: &str, lease: &str, by: Option<String>, ttl: Span) -> Result<String, CliError> {
+        let path = format!("/sessions/{}/leases/{}", segment(name), segment(lease));
+        self.command(Method::PUT, &path, &OpenLease { by, ttl }).await
+    }
+
+    /// Gives a lease back.
+    ///
+    /// # Errors
+    /// See [`Client::sessions`].
+    pub async fn release(&self, name: &str, lease: &str) -> Result<String, CliError> {
+        let path = format!("/sessions/{}/leases/{}", segment(name), segment(lease));
+        self.command(Method::DELETE, &path, &serde_json::json!({})).await
     }
 
     /// Moves a soft limit.

@@ -21,13 +21,14 @@ use clap::Parser as _;
 
 use self::{output::Icon, tree::Command};
 
-/// Parses the command line, does what it says, and tells how it ended. Wrong usage leaves here with 2.
+/// Parses the command line, does what it says, and answers the exit code: one of [`ExitCode`]'s, or that of the command
+/// which `with-lease` ran. Wrong usage leaves here with 2.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> u8 {
     let cli = Cli::parse();
     if let Command::Contain(args) = cli.command {
         // Becomes the container's process: no runtime, no other thread.
-        return args.run();
+        return args.run().number();
     }
     if let Command::Sentinel(args) = &cli.command {
         // Its own threads and exit codes.
@@ -44,12 +45,13 @@ pub fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         context.output.say(Icon::Fail, &error.whole());
-        error.exit_code()
+        error.exit_code().number()
     })
 }
 
-async fn dispatch(command: Command, context: &Context) -> Result<ExitCode, CliError> {
-    match command {
+async fn dispatch(command: Command, context: &Context) -> Result<u8, CliError> {
+    let ended = match command {
+        Command::WithLease(args) => return args.run(context).await,
         Command::Demo(args) => args.run(context).await,
         Command::Run(args) => args.run(context).await,
         Command::Up(args) => args.run(context).await,
@@ -74,5 +76,6 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode, CliEr
         Command::Contain(args) => Ok(args.run()),
         Command::Predictor(args) => args.run().await,
         Command::Sentinel(args) => args.run(),
-    }
+    };
+    ended.map(ExitCode::number)
 }

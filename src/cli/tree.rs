@@ -94,6 +94,8 @@ pub enum Command {
     Extend(command::extend::Extend),
     /// Say that a session is in use.
     Touch(command::touch::Touch),
+    /// Run a command; the session is in use while it runs.
+    WithLease(command::with_lease::WithLease),
     /// Stop a session's tasks and keep the rest.
     Stop(command::stop::Stop),
     /// Run a stopped session's task again.
@@ -206,6 +208,7 @@ mod tests {
                 "budgets",
                 "extend",
                 "touch",
+                "with-lease",
                 "stop",
                 "resume",
                 "history",

@@ -18,6 +18,7 @@ mod ecs;
 pub mod fault;
 mod iam;
 mod image_tags;
+mod log_events;
 mod logs;
 mod marked;
 mod metrics;

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     model::{Encryption, ImageSource, Platforms, ResourceKind, SessionId, TaskSize},
-    policy::{Net, Policy},
+    policy::{Net, Policy, RunMode, Sentinel},
 };
 
 /// Judges one section.
@@ -212,6 +212,11 @@ impl<'a> Across<'a> {
         self.rule(&["health.timeout", "health.interval"], health.timeout <= health.interval, health.timeout, || {
             format!("not more than health.interval, which is {}", health.interval)
         });
+        let gauge = policy.activity.in_flight.clone().unwrap_or_default();
+        let page = policy.activity.in_flight.is_none() || policy.activity.metrics_path.is_some();
+        self.rule(&["activity.in_flight", "activity.metrics_path"], page, gauge, || {
+            "activity.metrics_path too: the gauge stands on that page".to_owned()
+        });
         self.rule(
             &["health.start_grace", "health.interval"],
             health.start_grace >= health.interval,
@@ -240,6 +245,21 @@ impl<'a> Across<'a> {
                 format!("no net that is switched off: set {key}, or leave it out")
             });
         }
+        let service = fuse.has(Net::Sentinel) && matches!(policy.task.run, RunMode::Service { .. });
+        self.rule(&["fuse.sentinel", "task.mode"], !service, fuse.sentinel.name(), || {
+            "\"off\" with task.mode \"service\": a service would replace each task that its guard ends; use fuse.scheduler"
+                .into()
+        });
+        let reached = fuse.sentinel == Sentinel::Own && !fuse.sources.is_empty();
+        self.rule(
+            &["activity.sentinel", "fuse.sentinel", "fuse.sources"],
+            reached || !policy.activity.sentinel,
+            true,
+            || {
+                "fuse.sentinel = \"own\" and fuse.sources too: only a sentinel that labguard reaches can be asked"
+                    .into()
+            },
+        );
         let taken = fuse.has(Net::Sentinel) && policy.network.ingress.iter().any(|rule| rule.port == fuse.port);
         self.rule(&["fuse.port", "network.ingress", "fuse.sentinel"], !taken, fuse.port, || {
             "a port that network.ingress does not open to the application's users".into()

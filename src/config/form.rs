@@ -31,6 +31,7 @@ impl Form {
             Form::DottedKey => plain(1024) && text.split('.').all(|part| !part.is_empty()),
             Form::PrometheusName => word() && only("_:") && !text.starts_with(|c: char| c.is_ascii_digit()),
             Form::Url => is_url(text),
+            Form::Question => is_question(text),
             Form::Socket => text.parse::<SocketAddr>().is_ok(),
             Form::LoopbackSocket => text.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback()),
             Form::Host => word() && only(".-:[]"),
@@ -57,6 +58,7 @@ impl Form {
             Form::HttpPath => "a path beginning with / and without spaces",
             Form::DottedKey => "a key, levels separated by dots",
             Form::PrometheusName => "a Prometheus metric name: letters, digits, _ and :, not beginning with a digit",
+            Form::Question => "an address http://HOST[:PORT][/PATH][?QUERY]; {session} and {ip} may stand in it",
             Form::Url => "an address http://HOST[:PORT] or https://HOST[:PORT]",
             Form::Socket => "an IP address and port such as 127.0.0.1:7373",
             Form::LoopbackSocket => "a loopback address and port such as 127.0.0.1:4566",
@@ -152,6 +154,15 @@ fn is_url(text: &str) -> bool {
         && uri.query().is_none()
 }
 
+/// What is asked of the operator: plain HTTP, with places for the session.
+fn is_question(text: &str) -> bool {
+    let filled = text.replace("{session}", "lab-1").replace("{ip}", "192.0.2.1");
+    let Ok(uri) = filled.parse::<http::Uri>() else { return false };
+    uri.scheme_str() == Some("http")
+        && uri.host().is_some_and(|host| !host.is_empty())
+        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+}
+
 fn is_cron(text: &str) -> bool {
     let parsed = CronParser::builder().year(Year::Disallowed).build().parse(text);
     // An instant that never comes (30 February) closes no window.
@@ -208,5 +219,6 @@ mod tests {
             Form::Url.fits("http://127.0.0.1:4566") && !Form::Url.fits("ftp://x") && !Form::Url.fits("127.0.0.1:1")
         );
         assert!(!Form::Url.fits("http://user:pass@host"));
+        assert!(Form::Question.fits("http://{ip}:8888/api?of={session}") && !Form::Question.fits("https://hub/"));
     }
 }

@@ -80,6 +80,8 @@ pub(super) enum Form {
     PrometheusName,
     /// `http://…` or `https://…`.
     Url,
+    /// `http://…` with path and query, and places for the session.
+    Question,
     /// `127.0.0.1:7373`.
     Socket,
     /// A loopback socket.
@@ -245,7 +247,21 @@ pub(super) const SESSION: &[Key] = &[
     key("activity.metrics_path", opt(&Kind::Text(Form::HttpPath))),
     key("activity.counter", Kind::Text(Form::PrometheusName)),
     key("activity.labels", Kind::Pairs),
+    key("activity.exclude_labels", Kind::Pairs),
+    key("activity.min_requests", Kind::Int(1, 1_000_000)),
+    key("activity.in_flight", opt(&Kind::Text(Form::PrometheusName))),
+    key("activity.in_flight_above", Kind::Int(0, 1_000_000)),
     key("activity.interval", Kind::Span(100, HOUR)),
+    key("activity.sentinel", Kind::Bool),
+    key("activity.combine", Kind::Choice(&["any", "most_trusted"])),
+    key("activity.max_gap", Kind::Span(SECOND, 30 * DAY)),
+    key("activity.logs.pattern", opt(&ANY)),
+    key("activity.logs.interval", Kind::Span(5 * SECOND, HOUR)),
+    key("activity.logs.latency", Kind::Span(0, HOUR)),
+    key("activity.check.command", Kind::List(&ANY)),
+    key("activity.check.url", opt(&Kind::Text(Form::Question))),
+    key("activity.check.interval", Kind::Span(SECOND, HOUR)),
+    key("activity.check.timeout", Kind::Span(100, 5 * MINUTE)),
     key("limits.idle_timeout", Kind::SpanOrNever(SECOND, 30 * DAY)),
     key("limits.budget", Kind::Money),
     key("limits.max_budget", opt(&Kind::Money)),

@@ -18,9 +18,9 @@ use crate::domain::{
         RepositorySettings, ResourceKind, Span, Stage, TaskSize,
     },
     policy::{
-        ActivityPolicy, EndPolicy, FusePolicy, HealthPolicy, Hours, ImagePolicy, Limits, MetricsPolicy, Names, Net,
-        NetworkPolicy, Policy, PredictPolicy, RepositoryPolicy, RunMode, Sentinel, ShutdownPolicy, TaskPolicy,
-        Unscanned,
+        ActivityPolicy, Check, Combine, EndPolicy, FusePolicy, HealthPolicy, Hours, ImagePolicy, Limits, LogLines,
+        MetricsPolicy, Names, Net, NetworkPolicy, Policy, PredictPolicy, RepositoryPolicy, RunMode, Sentinel,
+        ShutdownPolicy, TaskPolicy, Unscanned,
     },
 };
 
@@ -116,12 +116,7 @@ pub(super) fn policy(name: &str, read: &Reader) -> Policy {
             at_most: read.number("predict.at_most"),
             interval: read.span("predict.interval"),
         }),
-        activity: ActivityPolicy {
-            metrics_path: read.optional_text("activity.metrics_path"),
-            counter: read.text("activity.counter"),
-            labels: read.pairs("activity.labels"),
-            interval: read.span("activity.interval"),
-        },
+        activity: activity(read),
         limits: limits(read),
         accounting: Accounting {
             free_tier: read.boolean("accounting.free_tier"),
@@ -267,6 +262,36 @@ fn health(read: &Reader) -> HealthPolicy {
         start_grace: read.span("health.start_grace"),
         healthy_after: read.integer("health.healthy_after"),
         unhealthy_after: read.integer("health.unhealthy_after"),
+    }
+}
+
+fn activity(read: &Reader) -> ActivityPolicy {
+    ActivityPolicy {
+        metrics_path: read.optional_text("activity.metrics_path"),
+        counter: read.text("activity.counter"),
+        labels: read.pairs("activity.labels"),
+        exclude_labels: read.pairs("activity.exclude_labels"),
+        min_requests: read.integer("activity.min_requests"),
+        in_flight: read.optional_text("activity.in_flight"),
+        in_flight_above: read.integer("activity.in_flight_above"),
+        interval: read.span("activity.interval"),
+        sentinel: read.boolean("activity.sentinel"),
+        combine: match read.text("activity.combine").as_str() {
+            "most_trusted" => Combine::MostTrusted,
+            _ => Combine::Any,
+        },
+        max_gap: read.span("activity.max_gap"),
+        logs: LogLines {
+            pattern: read.optional_text("activity.logs.pattern"),
+            interval: read.span("activity.logs.interval"),
+            latency: read.span("activity.logs.latency"),
+        },
+        check: Check {
+            command: read.texts("activity.check.command"),
+            url: read.optional_text("activity.check.url"),
+            interval: read.span("activity.check.interval"),
+            timeout: read.span("activity.check.timeout"),
+        },
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     model::{Encryption, ImageSource, Ingress, Item, Money, Platforms, Price, Severity, Span, Stage},
-    policy::{Policy, RunMode, ShutdownPolicy, Unscanned},
+    policy::{ActivityPolicy, Combine, Policy, RunMode, ShutdownPolicy, Unscanned},
 };
 
 /// Values by key path.
@@ -174,10 +174,6 @@ pub(super) fn session(it: &Policy) -> Flat {
         ("network.subnets", texts(&it.network.subnets)),
         ("network.ingress", Value::Array(it.network.ingress.iter().map(ingress).collect())),
         ("network.public_ip", Value::Boolean(it.network.public_ip)),
-        ("activity.metrics_path", optional(it.activity.metrics_path.as_ref())),
-        ("activity.counter", text(&it.activity.counter)),
-        ("activity.labels", pairs(&it.activity.labels)),
-        ("activity.interval", text(it.activity.interval)),
         ("metrics.cloudwatch", texts(&it.metrics.cloudwatch)),
         ("metrics.namespace", text(&it.metrics.namespace)),
         ("metrics.interval", text(it.metrics.interval)),
@@ -185,6 +181,7 @@ pub(super) fn session(it: &Policy) -> Flat {
     flat.extend(image(it));
     flat.extend(task(it));
     flat.extend(probes(it));
+    flat.extend(activity(&it.activity));
     flat.extend(endings(it));
     flat.extend(fuse(it));
     flat
@@ -333,6 +330,35 @@ fn fuse(it: &Policy) -> Flat {
         ("fuse.scheduler", Value::Boolean(fuse.scheduler)),
         ("fuse.scheduler_role", optional(fuse.scheduler_role.as_ref())),
         ("fuse.require", Value::Array(fuse.require.iter().map(|net| text(net.name())).collect())),
+    ])
+}
+
+fn activity(it: &ActivityPolicy) -> Flat {
+    Flat::from([
+        ("activity.metrics_path", optional(it.metrics_path.as_ref())),
+        ("activity.counter", text(&it.counter)),
+        ("activity.labels", pairs(&it.labels)),
+        ("activity.exclude_labels", pairs(&it.exclude_labels)),
+        ("activity.min_requests", number(it.min_requests)),
+        ("activity.in_flight", optional(it.in_flight.as_ref())),
+        ("activity.in_flight_above", number(it.in_flight_above)),
+        ("activity.interval", text(it.interval)),
+        ("activity.sentinel", Value::Boolean(it.sentinel)),
+        (
+            "activity.combine",
+            text(match it.combine {
+                Combine::Any => "any",
+                Combine::MostTrusted => "most_trusted",
+            }),
+        ),
+        ("activity.max_gap", text(it.max_gap)),
+        ("activity.logs.pattern", optional(it.logs.pattern.as_ref())),
+        ("activity.logs.interval", text(it.logs.interval)),
+        ("activity.logs.latency", text(it.logs.latency)),
+        ("activity.check.command", texts(&it.check.command)),
+        ("activity.check.url", optional(it.check.url.as_ref())),
+        ("activity.check.interval", text(it.check.interval)),
+        ("activity.check.timeout", text(it.check.timeout)),
     ])
 }
 

@@ -127,8 +127,11 @@ fn every_key_reaches_the_policy() {
             (_, "limits.hours.end_cron") => "\"0 17 * * *\"".into(),
             (_, "limits.hours.zone") => "\"Europe/Berlin\"".into(),
             (_, "predict.body") => "'[1]'".into(),
-            (_, "predict.answer_key" | "health.expect_body" | "activity.counter") => "\"other\"".into(),
+            (_, "predict.answer_key" | "health.expect_body" | "activity.counter" | "activity.in_flight") => {
+                "\"other\"".into()
+            }
             (_, "predict.path" | "health.path" | "activity.metrics_path") => "\"/other\"".into(),
+            (_, "activity.check.url") => "\"http://hub/{session}\"".into(),
             (_, "predict.at_least") => "-7".into(),
             (_, "predict.at_most") => "7.5".into(),
             (_, "metrics.namespace") => "\"Other\"".into(),
@@ -147,6 +150,7 @@ fn every_key_reaches_the_policy() {
                 | "image.platforms"
                 | "accounting.ipv4_by"
                 | "repository.encryption"
+                | "activity.combine"
                 | "repository.on_scan_timeout"
                 | "end.on_idle"
                 | "end.on_hours"
@@ -178,6 +182,7 @@ fn every_key_reaches_the_policy() {
             "task.memory" => request.set.push("sessions.a.task.cpu=512".into()),
             "fuse.require" => request.set.push("sessions.a.fuse.scheduler=true".into()),
             "repository.block_on" => request.set.push("sessions.a.image.mirror=true".into()),
+            "activity.in_flight" => request.set.push("sessions.a.activity.metrics_path=/metrics".into()),
             _ => {}
         }
         let settings = load(&request).unwrap_or_else(|mistakes| panic!("{}: {mistakes}", key.path));
@@ -411,6 +416,7 @@ fn rules_between_keys_are_kept() {
         ("health.port = 80", "health.port"),
         ("health.timeout = \"6s\"", "health.timeout"),
         ("health.start_grace = \"2s\"", "health.start_grace"),
+        ("activity.in_flight = \"g\"", "activity.in_flight"),
         ("health.expect_status = []", "health.expect_status"),
         ("predict.body = '{}'\npredict.at_least = 1\npredict.at_most = 0.5", "predict.at_most"),
         ("adopt = [\"cluster\"]", "names.cluster"),

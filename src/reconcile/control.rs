@@ -197,6 +197,26 @@ fn shares_names(live: &Policy, id: &SessionId, fresh: &Policy) -> bool {
             || live_names.execution_role == fresh_names.execution_role)
 }
 
+/// The longest that one renewal of a lease is good for: a client that dies must not hold a session much longer.
+const LONGEST_LEASE: Span = Span::from_mins(60);
+
+/// The most leases of one session at once.
+const MOST_LEASES: usize = 100;
+
+fn leasable(record: &Record, lease: &str, by: &str, ttl: Span) -> Result<(), String> {
+    let id = &record.id;
+    if ttl < Span::from_secs(1) || ttl > LONGEST_LEASE {
+        return Err(format!("a lease of {ttl} is not possible: 1s to {LONGEST_LEASE}, renewed as often as needed"));
+    }
+    if lease.is_empty() || lease.len() > 64 || by.len() > 256 {
+        return Err("a lease has an id of 1 to 64 bytes, and its holder a name of at most 256".to_owned());
+    }
+    if record.leases.len() >= MOST_LEASES && !record.leases.contains_key(lease) {
+        return Err(format!("session {id} has {MOST_LEASES} leases already, which is the most; release one"));
+    }
+    Ok(())
+}
+
 fn allowed(record: &Record, policy: &Policy, request: &Request) -> Result<(), CommandError> {
     let refuse = |why: String| Err(CommandError::Refused(why));
     let (id, phase) = (&record.id, record.phase);
@@ -213,7 +233,8 @@ fn allowed(record: &Record, policy: &Policy, request: &Request) -> Result<(), Co
             refuse(format!("session {id} is {phase}; only a stopped session can be resumed"))
         }
         Request::Resume => Ok(()),
-        Request::Touch { .. } => Ok(()),
+        Request::Touch { .. } | Request::Release { .. } => Ok(()),
+        Request::Lease { lease, by, ttl } => leasable(record, lease, by, *ttl).or_else(refuse),
         Request::Extend(Extension::Lifetime { by }) => {
             let limits = &policy.limits;
             let room = limits.max_lifetime.saturating_sub(limits.lifetime + record.extensions.lifetime);

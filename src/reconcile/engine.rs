@@ -447,7 +447,8 @@ impl Engine {
         let seen = slot.snapshot().await;
         let image = lock(&slot.memory).supply.as_ref().and_then(supply::Supply::progress);
         let refused = fresh.credentials.refused;
-        let aside = summary::Aside { health: fresh.health.clone(), alarm: seen.alarm, refused, image };
+        let (health, sources) = (fresh.health.clone(), fresh.activity.clone());
+        let aside = summary::Aside { health, sources, alarm: seen.alarm, refused, image };
         let status = summary::status(&seen.record, &seen.policy, plan, &aside, self.clock.now());
         self.count_moving(slot, decide::is_moving(&seen.record, &seen.policy));
         self.metrics.session(&summary::gauges(&status));

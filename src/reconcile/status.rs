@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{
     Blocker, Cause, Forecast, Identity, ImageProgress, LastActivity, Life, Limit, Measure, Money, Net, Period, Phase,
-    ResourceKey, Scope, SessionId, Span, Timestamp,
+    ResourceKey, Scope, SessionId, SourceReading, Span, Timestamp,
 };
 
 /// One resource of a session, for status.
@@ -107,6 +107,19 @@ pub struct NetStatus {
     pub acts_at: Option<Timestamp>,
 }
 
+/// An open lease, for status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseStatus {
+    /// Its id.
+    pub id: String,
+    /// Who or what holds it.
+    pub by: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it lapses unless it is renewed.
+    pub expires_at: Timestamp,
+}
+
 /// A session as its users see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStatus {
@@ -132,6 +145,12 @@ pub struct SessionStatus {
     pub health: HealthStatus,
     /// The last sign of use.
     pub last_activity: Option<LastActivity>,
+    /// What each source of activity says now.
+    #[serde(default)]
+    pub sources: Vec<SourceReading>,
+    /// Open leases.
+    #[serde(default)]
+    pub leases: Vec<LeaseStatus>,
     /// How long it has been idle, where that is known.
     pub idle: Option<Span>,
     /// Spend so far, gross.

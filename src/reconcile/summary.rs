@@ -3,21 +3,23 @@
 use crate::{
     domain::{
         model::{
-            Event, FaultClass, HealthReading, ImageProgress, Life, Money, Net, Phase, Plan, Record, Resource, Span,
-            TaskStatus, Timestamp,
+            Event, FaultClass, HealthReading, ImageProgress, Life, Money, Net, Phase, Plan, Record, Resource,
+            SourceReading, Span, TaskStatus, Timestamp,
         },
         policy::Policy,
     },
     telemetry::SessionGauges,
 };
 
-use super::status::{HealthStatus, NetStatus, NetWord, ResourceStatus, SessionStatus};
+use super::status::{HealthStatus, LeaseStatus, NetStatus, NetWord, ResourceStatus, SessionStatus};
 
 /// What is known beside record and plan.
 #[derive(Clone, Debug, Default)]
 pub struct Aside {
     /// The present probe reading.
     pub health: HealthReading,
+    /// What each source of activity says.
+    pub sources: Vec<SourceReading>,
     /// What is wrong with the journal.
     pub alarm: Option<String>,
     /// Whether AWS refuses the credentials.
@@ -49,6 +51,8 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
             latency_us: aside.health.latency_us,
         },
         last_activity: record.last_activity.clone(),
+        sources: aside.sources.clone(),
+        leases: leases(record, now),
         idle: outlook.idle,
         spend: outlook.spend,
         rate: outlook.rate,
@@ -106,6 +110,18 @@ fn nets(record: &Record, policy: &Policy) -> Vec<NetStatus> {
         NetStatus { net, state, required, detail, acts_at }
     };
     Net::ALL.into_iter().map(of).collect()
+}
+
+/// The leases that have not lapsed.
+fn leases(record: &Record, now: Timestamp) -> Vec<LeaseStatus> {
+    let open = record.leases.iter().filter(|(_, lease)| lease.lapses(now) > now && !record.is_closed());
+    let shown = open.map(|(id, lease)| LeaseStatus {
+        id: id.clone(),
+        by: lease.by.clone(),
+        opened_at: lease.opened_at,
+        expires_at: lease.lapses(now),
+    });
+    shown.collect()
 }
 
 /// That long a removal may wait for something else to go before it is told as a fault (aws-facts §4: an

@@ -174,10 +174,8 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
             interval: Span::from_mins(1),
         }),
         activity: ActivityPolicy {
-            metrics_path: Some("/metrics".to_owned()),
-            counter: "http_requests_total".to_owned(),
             labels: vec![("client".to_owned(), "user".to_owned())],
-            interval: Span::from_secs(10),
+            ..ActivityPolicy::counting("/metrics", "http_requests_total", Span::from_secs(10))
         },
         limits: Limits {
             idle_timeout: Some(Span::from_mins(10)),

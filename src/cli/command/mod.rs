@@ -24,6 +24,7 @@ pub mod stop;
 pub mod sweep;
 pub mod touch;
 pub mod up;
+pub mod with_lease;
 
 use super::{CliError, Context, ExitCode, output::Icon};
 

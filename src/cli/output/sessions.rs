@@ -6,7 +6,7 @@ use super::{
     moment::{Zone, short},
 };
 use crate::{
-    domain::model::{Limit, LimitKind, Money, Phase, Timestamp},
+    domain::model::{Limit, LimitKind, Money, Phase, Sign, SourceReading, Span, Timestamp},
     reconcile::status::{NetWord, SessionStatus},
 };
 
@@ -77,6 +77,18 @@ fn idle(session: &SessionStatus, now: Timestamp) -> String {
     }
 }
 
+/// What a source of activity says, and how fresh that is.
+fn reading(source: &SourceReading, zone: Zone, now: Timestamp) -> String {
+    let says = match &source.sign {
+        Sign::Active { last, what, .. } => format!("in use: {what}, {}", zone.away(*last, now)),
+        Sign::Quiet { since } => format!("quiet since {}", zone.away(*since, now)),
+        Sign::Unknown { since, why } => format!("not known since {}: {why}", zone.away(*since, now)),
+    };
+    let late =
+        if source.latency == Span::ZERO { String::new() } else { format!(", news up to {} late", source.latency) };
+    format!("{}: {says}; read {}{late}", source.source, zone.away(source.read_at, now))
+}
+
 fn rule(limit: &Limit) -> &'static str {
     match limit.kind {
         LimitKind::Keep => "kept stopped",
@@ -117,6 +129,13 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
         |last| format!("{} by {}, {}", last.what, last.source, zone.away(last.at, now)),
     );
     facts.push(("last use", Cell::new(used)));
+    for source in session.sources.iter().filter(|_| session.closed_at.is_none()) {
+        facts.push(("source", Cell::new(reading(source, zone, now))));
+    }
+    for lease in &session.leases {
+        let (since, until) = (zone.away(lease.opened_at, now), zone.away(lease.expires_at, now));
+        facts.push(("lease", Cell::new(format!("{}, since {since}; lapses {until} unless it is renewed", lease.by))));
+    }
     facts.push(("idle", Cell::new(idle(session, now))));
     facts.push(("spend", Cell::new(format!("{} so far, {} an hour now", session.spend, session.rate))));
     facts.push((
@@ -251,6 +270,9 @@ admission-7k2m9q  Running  http://127.0.0.9:5000  healthy  12m   0.0087 USD / 1.
         for line in [
             "why       idle for 12m of 20m; ends 14:08:00 UTC (in 8m)",
             "last use  3 requests by requests, 13:48:00 UTC (12m ago)",
+            "source    requests: quiet since 13:48:00 UTC (12m ago); read 13:59:56 UTC (4s ago)\n",
+            "source    logs: not known since 13:58:00 UTC (2m ago): no right to read them; read 13:59:50 UTC (10s ago), news up to 1m 30s late\n",
+            "lease     train.py, since 13:50:00 UTC (10m ago); lapses 14:04:00 UTC (in 4m) unless it is renewed\n",
             "spend     0.0087 USD so far, 0.0174 USD an hour now",
             "forecast  0.0261 USD by 15:00:00 UTC, 0.1822 USD by 2026-11-23 00:00:00 UTC; ending it now still costs 0.0007 USD",
             "deadline  15:30:00 UTC (in 1h 30m): without labguard its tasks would have to stop by then, and something else sees to that",

@@ -151,7 +151,7 @@ fn repository_and_image(turn: &mut Turn<'_>, names: &Names) {
     let policy = turn.policy();
     let pushed = policy.image.source.is_pushed();
     let guard = sentinel::image(turn);
-    if pushed || policy.fuse.sentinel == Sentinel::Own {
+    if pushed || sentinel::guard(turn) == Sentinel::Own {
         ensure_only(
             turn,
             ResourceKind::Repository,
@@ -295,7 +295,6 @@ fn task_spec(turn: &Turn<'_>, names: &Names, key: ResourceKey, token: String) ->
         subnets.truncate(1);
     }
     let policy = turn.policy();
-    // A service starts its tasks by itself: its guard's orders are those of the definition.
     let orders = sentinel::orders(turn).ok()?;
     Some(TaskSpec {
         cluster: names.cluster.clone(),

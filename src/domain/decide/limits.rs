@@ -57,14 +57,15 @@ fn due(kind: LimitKind, cause: Cause, at: Timestamp, stage: Stage, why: String, 
 fn idle(turn: &Turn<'_>) -> Option<Due> {
     let timeout = turn.policy().limits.idle_timeout?;
     let idle = idleness::idle(turn)?;
-    let at = (idle.since + timeout).max(turn.record.extensions.idle_until.unwrap_or_default());
+    let at = idle.due(timeout, turn.now).max(turn.record.extensions.idle_until.unwrap_or_default());
     let used = turn.record.last_activity.as_ref();
     let last = used.map_or_else(|| "never used".to_owned(), |last| format!("last use: {}", last.what));
-    let doubt = if idle.certain { "" } else { "; use cannot be read now, so it is not taken for idle" };
-    let why = format!("idle since {} with {timeout} allowed ({last}){doubt}", idle.since);
-    let moved_by = "a request to the application, `labguard touch`, or `labguard extend --idle`";
+    let besides = idle.besides(turn.now);
+    let why = format!("idle since {} with {timeout} allowed ({last}){besides}", idle.since);
+    let moved_by = "a request to the application, `labguard touch`, `labguard with-lease`, or `labguard extend --idle`";
     let stage = turn.policy().end.on_idle;
-    Some(Due { certain: idle.certain, ..due(LimitKind::Idle, Cause::Idle, at, stage, why, moved_by) })
+    let certain = idle.complete(timeout, turn.now);
+    Some(Due { certain, ..due(LimitKind::Idle, Cause::Idle, at, stage, why, moved_by) })
 }
 
 fn spend(turn: &Turn<'_>) -> Option<Due> {

@@ -9,6 +9,7 @@
 //! resource while an earlier one for it is still under way.
 
 pub mod budgets;
+pub mod combine;
 mod deploy_order;
 mod fuse;
 mod health;

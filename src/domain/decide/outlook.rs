@@ -1,7 +1,7 @@
 //! What lies ahead: every limit with its time, what it costs, what to watch, and when to look again.
 
 use crate::domain::meter;
-use crate::domain::model::{Limit, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
+use crate::domain::model::{Limit, LimitKind, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
 
 use super::{
     idleness, limits, sentinel,
@@ -12,6 +12,9 @@ use super::{
 /// Nothing is ever due sooner than this again.
 const SOONEST: Span = Span::from_millis(100);
 
+/// That soon a read that is waited for is looked for again.
+const FRESH: Span = Span::from_secs(2);
+
 /// Completes a turn into a plan.
 pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
     let (spend, rate, teardown_cost) = {
@@ -21,13 +24,13 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
     let dues = limits::all(&turn);
     let at_limit = |limit: Limit| Limit { spend: spend + rate.per_hour_over(limit.at.since(turn.now)), ..limit };
     let limits: Vec<Limit> = dues.into_iter().map(|due| at_limit(due.limit)).collect();
-    let idle = idleness::idle(&turn).filter(|idle| idle.certain).map(|idle| turn.now.since(idle.since));
+    let idle = idleness::idle(&turn).and_then(|idle| idle.length(turn.now));
     let budget = limits::budget(&turn.record, turn.policy());
     let forecast = meter::forecast(spend, rate, turn.now);
     let ends = turn.record.is_closed() || turn.ending_stage() == Some(Stage::Teardown);
     let deadline = (!ends).then(|| meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now));
-    let lease = deadline.and_then(|until| sentinel::lease(&turn, until));
-    let outlook = Outlook { spend, rate, teardown_cost, budget, forecast, deadline, lease, idle, limits };
+    let sentinel = deadline.and_then(|until| sentinel::lease(&turn, until));
+    let outlook = Outlook { spend, rate, teardown_cost, budget, forecast, deadline, sentinel, idle, limits };
     let wake_at = wake(&mut turn, &outlook);
     let watch = watch(&turn);
     Plan { notes: turn.notes, steps: turn.steps, watch, supply: turn.supply, wake_at, outlook }
@@ -51,6 +54,10 @@ fn wake(turn: &mut Turn<'_>, outlook: &Outlook) -> Option<Timestamp> {
     let now = turn.now;
     turn.due.extend(outlook.limits.iter().map(|limit| limit.at).filter(|at| *at > now));
     let policy = turn.policy();
+    if outlook.limits.iter().any(|limit| limit.kind == LimitKind::Idle && limit.at <= now) {
+        // Its time has come, and only the next read of a source is waited for.
+        turn.due.push(now + FRESH);
+    }
     if let Some(pace) = pace(&turn.record, policy, turn.seen) {
         let last = turn.seen.tasks_seen_at.filter(|seen| *seen <= now);
         turn.due.push(last.map_or(now, |last| last + pace));

@@ -9,10 +9,10 @@ use super::{
 use crate::domain::{
     meter::{RateBook, estimate, ledger, receipt},
     model::{
-        Action, ActivityReading, BudgetReading, Cause, Effect, Event, Extension, FaultClass, HealthReading, Identity,
-        Measure, Money, Net, Network, Observation, Observed, Period, Phase, Pool, Record, Request, ResourceKey,
-        ResourceKind, ScheduledCall, Scope, Sighting, Span, Stage, Step, Subnet, TaskFacts, TaskLoss, TaskSize,
-        TaskStatus, Threshold, Timestamp,
+        Action, BudgetReading, Cause, Effect, Event, Extension, FaultClass, HealthReading, Identity, Measure, Money,
+        Net, Network, Observation, Observed, Period, Phase, Pool, Record, Request, ResourceKey, ResourceKind,
+        ScheduledCall, Scope, Sighting, Sign, Source, SourceReading, Span, Stage, Step, Subnet, TaskFacts, TaskLoss,
+        TaskSize, TaskStatus, Threshold, Timestamp,
     },
     policy::{Policy, RunMode},
 };
@@ -165,11 +165,20 @@ fn observation() -> impl Strategy<Value = Observation> {
         Just(Observed::Absent),
         proptest::collection::vec(facts(), 0..4).prop_map(Observed::Present),
     ];
-    let activity = prop_oneof![
-        Just(ActivityReading::Unknown),
-        when().prop_map(|last| ActivityReading::Active { last, source: "s".into(), what: "w".into() }),
-        when().prop_map(|since| ActivityReading::Quiet { since }),
+    let sign = prop_oneof![
+        when().prop_map(|since| Sign::Unknown { since, why: "w".into() }),
+        when().prop_map(|last| Sign::Active { since: last, last, what: "w".into() }),
+        when().prop_map(|since| Sign::Quiet { since }),
     ];
+    let source = proptest::sample::select(Source::ALL.to_vec());
+    let reading = (source, sign, when(), 0..400u64).prop_map(|(source, sign, read_at, secs)| SourceReading {
+        source,
+        sign,
+        read_at,
+        latency: Span::from_secs(secs),
+        interval: Span::from_secs(15),
+    });
+    let activity = proptest::collection::vec(reading, 0..4);
     let health = (proptest::option::of(1u32..4), 0u32..6, 0u32..6).prop_map(|(task, good, bad)| HealthReading {
         task: task.map(ResourceKey::task),
         good,

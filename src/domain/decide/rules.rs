@@ -9,14 +9,21 @@ use super::{
 use crate::domain::{
     meter::{self, RateBook},
     model::{
-        Action, ActivityReading, Cause, CredentialReading, Effect, Event, FaultClass, HealthReading, LimitKind, Money,
-        Observation, Phase, Plan, Record, ResourceKey, ResourceKind, Span, Stage, Step, Timestamp, Want,
+        Action, Cause, CredentialReading, Effect, Event, FaultClass, HealthReading, LimitKind, Money, Observation,
+        Phase, Plan, Record, Request, ResourceKey, ResourceKind, Sign, Source, SourceReading, Span, Stage, Step,
+        Timestamp, Want,
     },
     policy::{Hours, Policy, ShutdownPolicy},
 };
 
 fn look(record: &Record, policy: &Policy, seen: &Observation, now: Timestamp) -> Plan {
     decide(record, seen, Rules { policy, card: &RateBook::embedded().card("us-east-1") }, now)
+}
+
+/// What one counter says, read at that time.
+fn says(sign: Sign, read_at: Timestamp) -> Observation {
+    let (source, latency, interval) = (Source::Requests, Span::ZERO, Span::from_secs(10));
+    Observation { activity: vec![SourceReading { source, sign, read_at, latency, interval }], ..Observation::default() }
 }
 
 fn ended(plan: &Plan) -> Option<(Cause, Stage)> {
@@ -81,7 +88,6 @@ fn an_image_on_its_way_is_not_asked_for_again_and_is_wanted_only_while_the_sessi
 #[test]
 fn each_limit_ends_a_running_session_at_its_time() {
     let minute = Span::from_mins(1);
-    let quiet = |since| Observation { activity: ActivityReading::Quiet { since }, ..Observation::default() };
     type Case = (&'static str, fn(&mut Policy), Span, Cause, Stage);
     let cases: [Case; 5] = [
         ("idle", |_| {}, Span::from_mins(10), Cause::Idle, Stage::Teardown),
@@ -112,7 +118,7 @@ fn each_limit_ends_a_running_session_at_its_time() {
         let mut policy = policy();
         change(&mut policy);
         let (record, now) = running(&policy);
-        let seen = quiet(now);
+        let seen = says(Sign::Quiet { since: now }, at(1_000_000));
         let plan = look(&record, &policy, &seen, at(0) + after - Span::from_secs(1));
         assert_eq!(ended(&plan), None, "{name}: a second early");
         let limit = plan.outlook.limits.first().unwrap();
@@ -148,6 +154,52 @@ fn of_several_causes_the_worst_is_given_with_the_furthest_stage() {
     let seen = Observation { draining: true, ..Observation::default() };
     let plan = look(&record, &policy, &seen, now + Span::from_mins(30));
     assert_eq!(ended(&plan), Some((Cause::EndTime, Stage::Teardown)));
+}
+
+#[test]
+fn idle_waits_for_late_news_for_a_gap_and_for_a_lease_and_says_so_with_the_exact_time() {
+    let policy = policy();
+    let (record, now) = running(&policy);
+    let (minute, timeout) = (Span::from_mins(1), Span::from_mins(10));
+    let limit = |record: &Record, seen: &Observation, now| {
+        let plan = look(record, &policy, seen, now);
+        plan.outlook.limits.into_iter().find(|limit| limit.kind == LimitKind::Idle).unwrap()
+    };
+    let quiet = says(Sign::Quiet { since: now }, now);
+    let plain = limit(&record, &quiet, now);
+    assert_eq!(plain.at, now + timeout + Span::from_secs(10), "one interval for the news");
+    let stale = look(&record, &policy, &quiet, plain.at);
+    assert_eq!(ended(&stale), None, "the last read is too old to say that nobody came since");
+    assert!(stale.wake_at.unwrap() <= plain.at + Span::from_secs(2), "it looks again soon");
+
+    let gap = says(Sign::Unknown { since: now, why: "answered 503".into() }, now + minute);
+    let waiting = limit(&record, &gap, now + minute);
+    assert_eq!(waiting.at, now + policy.activity.max_gap);
+    assert!(waiting.why.contains("cannot be read now (requests: answered 503)"), "{}", waiting.why);
+    let plan = look(&record, &policy, &gap, waiting.at);
+    assert_eq!(ended(&plan), Some((Cause::Idle, Stage::Teardown)));
+    let said = |note: &Event| matches!(note, Event::Ending { detail, .. } if detail.contains("use could not be read (requests: answered 503)"));
+    assert!(plan.notes.iter().any(said), "the cause says so: {:?}", plan.notes);
+
+    let mut leased = record.clone();
+    let ask = |request| Event::Requested { request };
+    let lease = |ttl| ask(Request::Lease { lease: "l".into(), by: "train.py".into(), ttl });
+    leased.apply(now, &lease(Span::from_mins(30)));
+    let held = limit(&leased, &quiet, now);
+    assert_eq!(held.at, now + Span::from_mins(30), "{}", held.why);
+    assert!(held.why.contains("held by a lease (train.py)"), "{}", held.why);
+    leased.apply(now + minute, &ask(Request::Release { lease: "l".into() }));
+    assert_eq!(limit(&leased, &quiet, now + minute).at, plain.at + minute, "it was in use until it was given back");
+}
+
+#[test]
+fn a_lease_holds_off_no_hard_limit() {
+    let policy = policy();
+    let (mut record, now) = running(&policy);
+    let request = Request::Lease { lease: "l".into(), by: "x".into(), ttl: Span::from_mins(600) };
+    record.apply(now, &Event::Requested { request });
+    let seen = says(Sign::Active { since: now, last: at(60 * 60), what: "w".into() }, at(60 * 60));
+    assert_eq!(ended(&look(&record, &policy, &seen, at(60 * 60))), Some((Cause::Lifetime, Stage::Teardown)));
 }
 
 #[test]

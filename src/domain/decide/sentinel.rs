@@ -6,8 +6,8 @@
 use crate::domain::{
     meter,
     model::{
-        ImageConfig, ImageSource, ImageSpec, Ingress, Lease, Life, Platforms, ResourceKey, SentinelContainer,
-        SentinelOrders, Span, Timestamp, sentinel,
+        Event, ImageConfig, ImageSource, ImageSpec, Ingress, Life, Net, Platforms, ResourceKey, ResourceKind,
+        SentinelContainer, SentinelLease, SentinelOrders, Span, Timestamp, sentinel,
     },
     policy::Sentinel,
 };
@@ -20,10 +20,38 @@ const SHELL: &str = "trap 'exit 143' TERM; case \"$LABGUARD_SENTINEL_DEADLINE\" 
                      while [ \"$(date +%s)\" -lt \"$LABGUARD_SENTINEL_DEADLINE\" ]; do sleep 5 & wait $!; done; \
                      echo 'the deadline has come'; exit 0";
 
+/// The guard that its tasks have. A service starts its tasks by itself, and would start one after each that a guard
+/// ended, with orders as old as its definition: it has none.
+pub(super) fn guard(turn: &Turn<'_>) -> Sentinel {
+    if turn.service_mode() { Sentinel::Off } else { turn.policy().fuse.sentinel }
+}
+
+/// Says whether the net inside the task holds, once that is known.
+pub(super) fn tell(turn: &mut Turn<'_>) {
+    if !turn.policy().fuse.has(Net::Sentinel) {
+        return;
+    }
+    let fuse = &turn.policy().fuse;
+    let (holds, detail) = match guard(turn) {
+        Sentinel::Off => (false, "a service would replace what its guard ends; the schedules are its net".to_owned()),
+        _ if turn.record.only(ResourceKind::TaskDefinition).is_none_or(|it| it.life != Life::Live) => return,
+        Sentinel::Shell => (true, "a shell inside the task ends it at the hard end".to_owned()),
+        Sentinel::Own if fuse.sources.is_empty() => (
+            true,
+            "a guard inside the task ends it at the hard end; nobody can renew a lease (fuse.sources)".to_owned(),
+        ),
+        Sentinel::Own => (true, format!("a guard inside the task ends it {} after labguard's last word", fuse.lease)),
+    };
+    let known = turn.record.nets.get(&Net::Sentinel);
+    if known.is_none_or(|known| known.holds != holds || known.detail != detail) {
+        turn.note(Event::NetChanged { net: Net::Sentinel, holds, detail });
+    }
+}
+
 /// The sentinel's image: pushed beside the application's.
 pub(super) fn image(turn: &Turn<'_>) -> Option<ImageSpec> {
     let policy = turn.policy();
-    if policy.fuse.sentinel != Sentinel::Own {
+    if guard(turn) != Sentinel::Own {
         return None;
     }
     let at_hand = turn.seen.sentinel.as_ref().map(|means| means.program.clone());
@@ -45,7 +73,7 @@ pub(super) fn image(turn: &Turn<'_>) -> Option<ImageSpec> {
 
 /// The guard's container, once what it needs is there: `Err` while it is not.
 pub(super) fn container(turn: &Turn<'_>, application: &str) -> Result<Option<SentinelContainer>, ()> {
-    match turn.policy().fuse.sentinel {
+    match guard(turn) {
         Sentinel::Off => Ok(None),
         Sentinel::Shell => Ok(Some(SentinelContainer {
             image: application.to_owned(),
@@ -63,34 +91,34 @@ pub(super) fn container(turn: &Turn<'_>, application: &str) -> Result<Option<Sen
 /// Who may reach the sentinel's port.
 pub(super) fn ingress(turn: &Turn<'_>) -> Option<Ingress> {
     let fuse = &turn.policy().fuse;
-    let reached = fuse.sentinel == Sentinel::Own && !fuse.sources.is_empty();
+    let reached = guard(turn) == Sentinel::Own && !fuse.sources.is_empty();
     reached.then(|| Ingress { port: fuse.port, sources: fuse.sources.clone() })
 }
 
 /// What labguard renews, while the session has a sentinel that it can reach.
-pub(super) fn lease(turn: &Turn<'_>, until: Timestamp) -> Option<Lease> {
+pub(super) fn lease(turn: &Turn<'_>, until: Timestamp) -> Option<SentinelLease> {
     let fuse = &turn.policy().fuse;
-    if fuse.sentinel != Sentinel::Own || fuse.sources.is_empty() || turn.ending_stage().is_some() {
+    if guard(turn) != Sentinel::Own || fuse.sources.is_empty() || turn.ending_stage().is_some() {
         return None;
     }
     // What the sentinel cannot see holds the session, too: then it is labguard alone that ends it for idleness.
     let seen_by_it = turn.record.last_activity.as_ref().is_none_or(|last| last.source != "touch");
     let own = fuse.end_idle && turn.record.extensions.idle_until.is_none() && seen_by_it;
-    Some(Lease { until, idle: turn.policy().limits.idle_timeout.filter(|_| own) })
+    Some(SentinelLease { until, idle: turn.policy().limits.idle_timeout.filter(|_| own) })
 }
 
 /// What one task's guard is told. `Err` while labguard's key is not known.
 pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
     let policy = turn.policy();
     let fuse = &policy.fuse;
-    if fuse.sentinel == Sentinel::Off {
+    if guard(turn) == Sentinel::Off {
         return Ok(None);
     }
     let deadline = |budget| meter::deadline(&turn.record, policy, turn.rules.card, budget, turn.now);
     // The hard end: no extension reaches beyond it. The present one goes into the lease, which labguard renews.
     let hard = deadline(policy.limits.max_budget.max(policy.limits.budget)).max(turn.now);
     let mut environment = vec![(sentinel::DEADLINE.to_owned(), hard.as_secs().to_string())];
-    if fuse.sentinel == Sentinel::Own {
+    if guard(turn) == Sentinel::Own {
         let key = turn.seen.sentinel.as_ref().map(|means| means.key.clone()).ok_or(())?;
         let soft = deadline(limits::budget(&turn.record, policy));
         // Nobody can renew what nobody can reach: then it lives to the hard end.

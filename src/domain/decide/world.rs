@@ -6,10 +6,10 @@ use super::{Rules, decide, invariants, wants};
 use crate::domain::{
     meter::{RateBook, overshoot},
     model::{
-        Accounting, Action, ActivityReading, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageConfig,
-        ImageSource, Ingress, Life, Money, Network, Observation, Observed, Plan, RateCard, Record, Removal,
-        ResourceKey, ResourceKind, ScanReading, ScanStatus, SessionId, Sighting, Span, Spec, Stage, Step, Subnet,
-        TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
+        Accounting, Action, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageConfig, ImageSource,
+        Ingress, Life, Money, Network, Observation, Observed, Plan, RateCard, Record, Removal, ResourceKey,
+        ResourceKind, ScanReading, ScanStatus, SessionId, Sighting, Sign, Source, SourceReading, Span, Spec, Stage,
+        Step, Subnet, TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
     },
     policy::{
         ActivityPolicy, EndPolicy, FusePolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
@@ -77,12 +77,7 @@ pub fn policy() -> Policy {
             unhealthy_after: 3,
         },
         predict: None,
-        activity: ActivityPolicy {
-            metrics_path: Some("/metrics".into()),
-            counter: "requests".into(),
-            labels: Vec::new(),
-            interval: Span::from_secs(10),
-        },
+        activity: ActivityPolicy::counting("/metrics", "requests", Span::from_secs(10)),
         limits: Limits {
             idle_timeout: Some(Span::from_mins(10)),
             budget: "1.00 USD".parse().unwrap(),
@@ -418,11 +413,13 @@ impl World {
         }
         seen.tasks_seen_at = self.tasks_seen_at;
         seen.health = self.health();
-        seen.activity = if self.used_until >= self.now {
-            ActivityReading::Active { last: self.now, source: "requests".into(), what: "1 request".into() }
+        let sign = if self.used_until >= self.now {
+            Sign::Active { since: at(0), last: self.now, what: "1 request".into() }
         } else {
-            ActivityReading::Quiet { since: self.used_until }
+            Sign::Quiet { since: self.used_until }
         };
+        let (read_at, latency, interval) = (self.now, Span::ZERO, self.policy.activity.interval);
+        seen.activity = vec![SourceReading { source: Source::Requests, sign, read_at, latency, interval }];
         seen
     }
 

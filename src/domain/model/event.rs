@@ -43,6 +43,20 @@ pub enum Request {
         /// Who or what.
         by: String,
     },
+    /// Opens or renews a lease: it is in use until the lease lapses or is released.
+    Lease {
+        /// The lease's id, chosen by its holder.
+        lease: String,
+        /// Who or what holds it.
+        by: String,
+        /// For how long it is good from now.
+        ttl: Span,
+    },
+    /// Gives a lease back: it was in use until now.
+    Release {
+        /// The lease's id.
+        lease: String,
+    },
     /// Move a soft limit within its hard one.
     Extend(Extension),
 }

@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no async, no clock, no logging. Everything here is a value that can be journalled.
 
+pub mod activity;
 pub mod budget;
 pub mod calendar;
 pub mod cost;
@@ -26,6 +27,7 @@ pub mod spec;
 pub mod task;
 pub mod time;
 
+pub use activity::{Sign, Source, SourceReading, Trust};
 pub use budget::{BudgetReading, Measure, Period, Pool, Scope, Threshold};
 pub use calendar::{Bucket, Stretch, TimeZone, UnknownZone};
 pub use cost::{Charge, ChargeQuery, CostQuery, CostReport, Cut, Share, Slice};
@@ -38,13 +40,13 @@ pub use image::{
 };
 pub use money::Money;
 pub use net::{Arming, FUSE_ROLE, Net, NetState, Scheduled, ScheduledCall};
-pub use observation::{ActivityReading, CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Want};
+pub use observation::{CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Want};
 pub use observed::Observed;
 pub use phase::{Cause, Phase, Stage};
-pub use plan::{Forecast, Lease, Limit, Outlook, Plan, Step, Watch};
+pub use plan::{Forecast, Limit, Outlook, Plan, SentinelLease, Step, Watch};
 pub use price::{Accounting, Basis, Item, Price, RateCard, UnknownItem};
 pub use receipt::{CostLine, Estimate, Receipt, ReceiptResource, Units};
-pub use record::{Desired, Ending, Extensions, LastActivity, Metered, Record, Scan};
+pub use record::{Desired, Ending, Extensions, LastActivity, Lease, Metered, Record, Scan};
 pub use resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind};
 pub use scan::{ScanReading, ScanStatus, ScanVerdict, Severity};
 pub use size::{Arch, IllegalSize, TaskSize};

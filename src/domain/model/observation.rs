@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    activity::SourceReading,
     budget::BudgetReading,
     observed::Observed,
     resource::ResourceKey,
@@ -56,28 +57,6 @@ pub struct HealthReading {
     pub latency_us: u64,
 }
 
-/// What the activity sources say together.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum ActivityReading {
-    /// No source could be asked, or none answered sense: not idle, but it holds no limit off.
-    #[default]
-    Unknown,
-    /// Used at that time.
-    Active {
-        /// When.
-        last: Timestamp,
-        /// From which source.
-        source: String,
-        /// What it was.
-        what: String,
-    },
-    /// No use seen since then (the source has been watched without a gap since).
-    Quiet {
-        /// Since when.
-        since: Timestamp,
-    },
-}
-
 /// What is known of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CredentialReading {
@@ -110,8 +89,9 @@ pub struct Observation {
     pub tasks_seen_at: Option<Timestamp>,
     /// Probes.
     pub health: HealthReading,
-    /// Activity.
-    pub activity: ActivityReading,
+    /// What each source of activity says; empty while nothing is watched.
+    #[serde(default)]
+    pub activity: Vec<SourceReading>,
     /// Credentials.
     pub credentials: CredentialReading,
     /// Whether the daemon is shutting down.

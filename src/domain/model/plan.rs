@@ -134,14 +134,14 @@ pub struct Outlook {
     pub deadline: Option<Timestamp>,
     /// What a sentinel is told while all is well.
     #[serde(default)]
-    pub lease: Option<Lease>,
+    pub sentinel: Option<SentinelLease>,
     /// How long it has been idle, where that is known.
     pub idle: Option<Span>,
 }
 
 /// What a sentinel is told while all is well: live on until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
+pub struct SentinelLease {
     /// Not beyond this instant: the session's limits of now.
     pub until: Timestamp,
     /// End after so long without use, if the policy leaves that to the sentinel.

@@ -50,6 +50,29 @@ pub struct LastActivity {
     pub what: String,
 }
 
+/// A program's word that it uses the session while it runs, good until it expires or is renewed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Who or what holds it.
+    pub by: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it was last renewed.
+    pub renewed_at: Timestamp,
+    /// For how long each renewal is good.
+    pub ttl: Span,
+    /// When it lapses unless it is renewed.
+    pub expires_at: Timestamp,
+}
+
+impl Lease {
+    /// When it lapses at the latest, seen from `now`: a clock that was set back does not make it last longer.
+    #[must_use]
+    pub fn lapses(&self, now: Timestamp) -> Timestamp {
+        self.expires_at.min(now + self.ttl)
+    }
+}
+
 /// What has been asked for and not yet become an [`Ending`] or a resume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Desired {
@@ -143,6 +166,9 @@ pub struct Record {
     pub url: Option<String>,
     /// The last sign of use.
     pub last_activity: Option<LastActivity>,
+    /// Leases that are open, by their id; one that has lapsed may still be here.
+    #[serde(default)]
+    pub leases: BTreeMap<String, Lease>,
     /// Restarts so far, and when the last was decided.
     pub restarts: u32,
     /// When the last restart was decided.
@@ -240,6 +266,7 @@ impl Record {
             first_healthy_at: None,
             url: None,
             last_activity: None,
+            leases: BTreeMap::new(),
             restarts: 0,
             restarted_at: None,
             resumed_at: None,
@@ -449,6 +476,7 @@ impl Record {
                 self.set_back = self.set_back + *by;
                 self.set_back_at = Some(at);
                 self.heard_at = at;
+                self.move_back(*by);
             }
             Event::Billed { billed } => self.billed = Some(billed.clone()),
             Event::Closed { receipt } => {
@@ -462,6 +490,20 @@ impl Record {
     fn metered_now(&mut self) -> &mut Metered {
         let hour = Timestamp::from_millis((self.heard_at + self.set_back).as_millis().div_euclid(HOUR) * HOUR);
         self.metered.entry(hour).or_default()
+    }
+
+    /// What idle time is counted from moves with the clock: it is as long ago as it was.
+    fn move_back(&mut self, by: Span) {
+        self.phase_since = self.phase_since - by;
+        self.first_healthy_at = self.first_healthy_at.map(|at| at - by);
+        if let Some(last) = &mut self.last_activity {
+            last.at = last.at - by;
+        }
+        for lease in self.leases.values_mut() {
+            lease.opened_at = lease.opened_at - by;
+            lease.renewed_at = lease.renewed_at - by;
+            lease.expires_at = lease.expires_at - by;
+        }
     }
 
     fn question_answered(&mut self) {
@@ -556,6 +598,18 @@ impl Record {
                 self.desired.stop = None;
             }
             Request::Touch { by } => self.active(at, "touch", by),
+            Request::Lease { lease, by, ttl } => {
+                self.leases.retain(|id, known| id == lease || known.expires_at > at);
+                let opened_at = self.leases.get(lease).map_or(at, |known| known.opened_at);
+                let held = Lease { by: by.clone(), opened_at, renewed_at: at, ttl: *ttl, expires_at: at + *ttl };
+                self.leases.insert(lease.clone(), held);
+                self.active(at, "lease", by);
+            }
+            Request::Release { lease } => {
+                if let Some(held) = self.leases.remove(lease) {
+                    self.active(at.min(held.expires_at), "lease", &held.by);
+                }
+            }
             Request::Extend(Extension::Lifetime { by }) => {
                 self.extensions.lifetime = self.extensions.lifetime + *by;
             }

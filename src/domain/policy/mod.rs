@@ -5,11 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod activity;
 pub mod budget;
 pub mod fuse;
 pub mod hours;
 pub mod retry;
 
+pub use activity::{ActivityPolicy, Check, Combine, LogLines};
 pub use budget::{SharedBudget, Shares};
 pub use fuse::{FusePolicy, Net, Sentinel};
 
@@ -235,19 +237,6 @@ pub struct PredictPolicy {
     /// The number's upper bound.
     pub at_most: Option<serde_json::Number>,
     /// Time between functional probes.
-    pub interval: Span,
-}
-
-/// Signs of use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActivityPolicy {
-    /// Path of the container's Prometheus text; absent: no request counter.
-    pub metrics_path: Option<String>,
-    /// Name of the counter.
-    pub counter: String,
-    /// Only samples whose labels match all of these count.
-    pub labels: Vec<(String, String)>,
-    /// Time between reads.
     pub interval: Span,
 }
 

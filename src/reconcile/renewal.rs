@@ -1,0 +1,125 @@
+//! Renews the lease of a task's sentinel, so that the task lives while labguard does, and not much longer.
+//!
+//! Guarantees: never promises beyond the instant that the last plan gave; asks so often that three renewals in a row
+//! may fail before the lease ends. Must never end a task: a sentinel that cannot be reached is told of, no more.
+
+use std::sync::{Arc, Mutex, atomic::Ordering};
+
+use super::{
+    engine::{Engine, lock},
+    lanes::Watched,
+};
+use crate::{
+    activity::sentinel::{self, Question, ReadError, RenewError, Signer, Use, Wish},
+    domain::{
+        model::{SentinelLease, SessionId, Span},
+        policy::{Policy, Sentinel},
+    },
+};
+
+/// Renewals in the length of a lease.
+const TIMES: u64 = 4;
+
+/// Between two renewals, at the most: an extension of the session has reached its sentinel by then.
+const LONGEST: Span = Span::from_secs(60);
+
+/// Who renews, and what the plan allows.
+pub struct Renewals {
+    signer: Signer,
+    question: Question,
+    lease: Span,
+    allowed: Arc<Mutex<Option<SentinelLease>>>,
+}
+
+/// How far the renewals of one task have come.
+#[derive(Debug, Default)]
+pub struct Course {
+    serial: u64,
+    /// The connections that an earlier labguard has told of; they go on counting.
+    earlier: Option<u64>,
+    silent: bool,
+}
+
+impl Renewals {
+    /// For a task whose policy has a sentinel that labguard may reach.
+    pub fn of(
+        engine: &Engine,
+        session: &SessionId,
+        policy: &Policy,
+        allowed: Arc<Mutex<Option<SentinelLease>>>,
+    ) -> Option<Self> {
+        let fuse = &policy.fuse;
+        if fuse.sentinel != Sentinel::Own || fuse.sources.is_empty() {
+            return None;
+        }
+        let question = Question { port: fuse.port, timeout: policy.health.timeout };
+        match engine.signer(session) {
+            Ok(signer) => Some(Self { signer, question, lease: fuse.lease, allowed }),
+            Err(error) => {
+                tracing::error!(%error, "the task's lease cannot be renewed; it ends with it");
+                None
+            }
+        }
+    }
+
+    /// The time between two renewals; shorter where its counts are read more often.
+    pub fn every(&self, reads: Option<Span>) -> Span {
+        let every = Span::from_millis(self.lease.as_millis() / TIMES).min(LONGEST);
+        reads.map_or(every, |reads| every.min(reads))
+    }
+
+    /// The course of a task that was just met.
+    pub fn course(&self) -> Course {
+        Course::default()
+    }
+
+    /// Renews once: what the sentinel has counted, or why it could not be renewed; nothing before the first plan.
+    pub async fn renew(&self, watched: &Watched, course: &mut Course) -> Option<Result<Use, String>> {
+        let allowed = (*lock(&self.allowed))?;
+        let renewed = self.ask(watched, allowed, course).await;
+        match &renewed {
+            Ok(_) if std::mem::take(&mut course.silent) => {
+                tracing::info!(session.id = %watched.session, "the sentinel answers again; its lease is renewed");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut course.silent, true) {
+                    tracing::debug!(session.id = %watched.session, %error, "the lease was not renewed; tried again soon");
+                }
+            }
+        }
+        Some(renewed.map_err(|error| error.to_string()))
+    }
+
+    async fn ask(&self, watched: &Watched, allowed: SentinelLease, course: &mut Course) -> Result<Use, RenewError> {
+        let now = watched.clock.now();
+        let day = u64::try_from(now.as_millis()).unwrap_or(0);
+        let (transport, ip) = (&*watched.transport, watched.target.ip.as_str());
+        let earlier = match course.earlier {
+            Some(earlier) => earlier,
+            None => {
+                let serial = day.max(course.serial);
+                let told = sentinel::read(transport, ip, &self.question, &self.signer, serial).await;
+                if let Err(ReadError::Refused { last_serial: Some(last), .. }) = &told {
+                    course.serial = course.serial.max(*last);
+                }
+                let told = told?;
+                course.serial = course.serial.max(told.serial);
+                *course.earlier.insert(told.probes)
+            }
+        };
+        course.serial = day.max(course.serial + 1);
+        let wish = Wish {
+            serial: course.serial,
+            lease: self.lease.min(allowed.until.since(now)).max(Span::from_secs(1)),
+            idle: allowed.idle,
+            probes: earlier + watched.connections.load(Ordering::Relaxed),
+        };
+        let renewed = sentinel::renew(transport, ip, &self.question, &self.signer, &wish).await;
+        if let Err(RenewError::Stale { last_serial }) = &renewed {
+            // Our clock was set back: the next one is above the last.
+            course.serial = course.serial.max(*last_serial);
+        }
+        Ok(renewed?.usage)
+    }
+}

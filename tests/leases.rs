@@ -1,0 +1,96 @@
+//! `labguard with-lease` by the real binary: a session lives while a command runs, whose signals and exit code pass through.
+
+#[path = "support/house.rs"]
+#[expect(dead_code, reason = "not every test needs every corner")]
+mod house;
+
+use std::{
+    process::{Child, Command},
+    thread,
+    time::Duration,
+};
+
+use house::House;
+
+/// A daemon whose sessions are idle after five seconds.
+fn impatient() -> House {
+    let mut house = House::new();
+    house.rewrite(|text| text.replace("idle_timeout = \"10m\"", "idle_timeout = \"5s\""));
+    house.start();
+    house
+}
+
+fn phase(house: &House) -> String {
+    house.json(&["status", "admission"])["phase"].as_str().unwrap_or_default().to_owned()
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn a_session_lives_as_long_as_the_command_and_its_exit_code_passes_through() {
+    let house = impatient();
+    house.text(&["up", "admission"]);
+    let command = ["with-lease", "--ttl", "3s", "--by", "train.py", "--", "sh", "-c", "sleep 14; exit 7"];
+    let mut running = with_globals_first(&house, &command).spawn().unwrap();
+    house.until("held", |house| {
+        let status = house.json(&["status", "admission"]);
+        status["leases"][0]["by"] == "train.py" && status["last_activity"]["source"] == "lease"
+    });
+    let said = house.text(&["status", "admission"]);
+    assert!(said.contains("held by a lease (train.py)") && said.contains("lease     train.py, since"), "{said}");
+    let ended = running.wait().unwrap();
+    assert_eq!(ended.code(), Some(7));
+    assert_eq!(phase(&house), "Running", "nearly three idle time-outs later");
+    assert_eq!(house.json(&["status", "admission"])["leases"], serde_json::json!([]), "given back");
+    house.until("idle", |house| phase(house) != "Running");
+    house.until("closed", |house| phase(house) == "Ended");
+    assert!(house.text(&["receipt", "admission"]).contains("idle timeout"));
+}
+
+#[test]
+fn signals_reach_the_command_and_the_lease_of_a_killed_holder_lapses() {
+    let house = impatient();
+    house.text(&["up", "admission"]);
+    let mark = house.folder.path().join("ready");
+    let script = format!("trap 'exit 42' TERM; echo > {}; while :; do sleep 0.1; done", mark.display());
+    let mut running = with_globals_first(&house, &["with-lease", "--", "sh", "-c", &script]).spawn().unwrap();
+    house.until("ready", |_| mark.exists());
+    signal(&running, "TERM");
+    assert_eq!(running.wait().unwrap().code(), Some(42), "the command's own answer to its signal");
+
+    let own_end = with_globals_first(&house, &["with-lease", "--", "sh", "-c", "kill -9 $$"]).status().unwrap();
+    assert_eq!(own_end.code(), Some(128 + 9));
+    let missing = with_globals_first(&house, &["with-lease", "--", "no-such-program-here"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(127), "{}", String::from_utf8_lossy(&missing.stderr));
+    let unknown = ["with-lease", "--session", "nobody", "--", "touch", "was-run"];
+    assert_eq!(with_globals_first(&house, &unknown).status().unwrap().code(), Some(5));
+    assert!(!house.folder.path().join("was-run").exists(), "without a lease nothing is run");
+
+    let mut killed = with_globals_first(&house, &["with-lease", "--ttl", "2s", "--", "sleep", "20"]).spawn().unwrap();
+    thread::sleep(Duration::from_secs(7));
+    assert_eq!(phase(&house), "Running", "held past its idle time-out");
+    signal(&killed, "KILL");
+    killed.wait().unwrap();
+    house.until("idle", |house| phase(house) != "Running");
+    house.until("closed", |house| phase(house) == "Ended");
+    assert!(house.text(&["receipt", "admission"]).contains("idle timeout"));
+}
+
+#[test]
+fn without_a_daemon_the_command_is_not_run() {
+    let house = House::new();
+    let refused = with_globals_first(&house, &["with-lease", "--", "touch", "was-run"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(!house.folder.path().join("was-run").exists());
+}
+
+/// What stands after `--` is the command's: the house's own flags go before it.
+fn with_globals_first(house: &House, arguments: &[&str]) -> Command {
+    let place = arguments.iter().position(|argument| *argument == "--").unwrap();
+    let mut command = house.command(&arguments[..place]);
+    command.args(&arguments[place..]);
+    command
+}
