@@ -153,3 +153,29 @@ async fn a_labguard_that_comes_back_late_tells_what_its_guard_did_and_goes_on() 
     lab.stop().await;
     assert_eq!(house.left(), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_the_guard_counts_are_use_and_labguards_own_are_none() {
+    for used in [false, true] {
+        let house = House::new(Latency::fast()).await;
+        let mut policy = guarded(&house);
+        policy.activity.metrics_path = None;
+        policy.activity.sentinel = true;
+        policy.limits.idle_timeout = Some(Span::from_mins(5));
+        let session = house.open(policy).await;
+        let ip = session.until_live().await;
+        let live = house.parts.clock.now();
+        for _ in 0..10 {
+            // Probes go on all the time; a person comes once a minute for ten minutes, or never.
+            if used {
+                assert!(house.containers.use_it(&ip, 1));
+            }
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let receipt = session.closed().await;
+        assert_eq!(receipt.cause, Some(Cause::Idle), "{}", receipt.cause_detail);
+        let lived = receipt.ended_at.since(live);
+        let expected = if used { 14..17 } else { 5..7 };
+        assert!(expected.contains(&lived.as_secs().div_euclid(60)), "used: {used}, lived {lived}");
+    }
+}

@@ -181,6 +181,9 @@ fn every_key_reaches_the_policy() {
             "task.cpu" => request.set.push("sessions.a.task.memory=1024".into()),
             "task.memory" => request.set.push("sessions.a.task.cpu=512".into()),
             "fuse.require" => request.set.push("sessions.a.fuse.scheduler=true".into()),
+            "activity.sentinel" => request
+                .set
+                .extend(["sessions.a.fuse.sentinel=own".into(), "sessions.a.fuse.sources=[\"10.0.0.0/8\"]".into()]),
             "repository.block_on" => request.set.push("sessions.a.image.mirror=true".into()),
             "activity.in_flight" => request.set.push("sessions.a.activity.metrics_path=/metrics".into()),
             _ => {}
@@ -232,6 +235,9 @@ fn a_net_that_is_required_must_be_switched_on_and_its_port_be_its_own() {
     assert!(wrong.expected.contains("fuse.sentinel"), "{wrong:?}");
     assert_eq!(one_mistake("fuse.sources = [\"10.0.0.1/8\"]\n").key, "sessions.a.fuse.sources[0]");
     assert_eq!(one_mistake("fuse.sentinel = \"own\"\nfuse.port = 5000\n").key, "sessions.a.fuse.port");
+    let service = "fuse.sentinel = \"own\"\ntask.mode = \"service\"\n";
+    assert_eq!(one_mistake(service).key, "sessions.a.fuse.sentinel");
+    assert_eq!(one_mistake("activity.sentinel = true\n").key, "sessions.a.activity.sentinel");
     let both = "fuse.sentinel = \"own\"\nfuse.scheduler = true\nfuse.require = [\"scheduler\", \"sentinel\"]\n";
     let fuse = loaded(&format!("{MINIMAL}{both}")).unwrap().sessions["a"].fuse.clone();
     assert_eq!(fuse.require, [Net::Sentinel, Net::Scheduler]);

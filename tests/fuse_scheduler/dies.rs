@@ -3,7 +3,7 @@
 //!
 //! `LABGUARD_DIES_SEEDS=N` runs N seeds (100 by default); `LABGUARD_DIES_SEED=S` replays one. A task's own schedule can
 //! only be set once RunTask has told its ARN: a death in between leaves a task that nothing outside can stop. That is
-//! counted, and is what the guard inside the task is for: with one ([`Dying::guarded`]) there must be none.
+//! counted, and is what the guard inside the task is for: with one ([`Dying::guarded`]) no task outlives its lease.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use std::{
 use futures::FutureExt;
 use labguard::{
     domain::{
-        model::{Money, Record, SessionId, Span},
+        model::{ImageSource, Money, Record, SessionId, Span},
         policy::{FusePolicy, RunMode, Sentinel},
     },
     reconcile::{Checkpoint, handle::Control},
@@ -42,6 +42,10 @@ struct Death {
     unscheduled: usize,
     /// Compute ran when labguard died.
     running: bool,
+    /// For how long compute ran on.
+    after: Span,
+    /// Whether its tasks have a guard: those of a service have none.
+    single: bool,
     /// Spend beyond the budget, and what had been stated.
     over: Money,
     stated: Money,
@@ -83,13 +87,16 @@ impl Dying {
         let house = House::new(latency).await;
         let mut policy = house.policy();
         policy.fuse = self.fuse.clone();
+        if let ImageSource::Executable { path, .. } = &policy.image.source {
+            policy.fuse.sentinel_executable = Some(path.clone());
+        }
         // In use all the time: only budget and lifetime end it.
         policy.limits.idle_timeout = None;
         policy.limits.budget = Money::from_nanos(rng.random_range(8_000_000..40_000_000));
         if rng.random_bool(0.35) {
             policy.task.run = RunMode::Service { desired: rng.random_range(1..3) };
         }
-        let budget = policy.limits.budget;
+        let (budget, single) = (policy.limits.budget, policy.task.run == RunMode::Task);
         // Half the deaths come on the way up, half at any time.
         let nth = if rng.random_bool(0.5) { rng.random_range(1..140) } else { rng.random_range(100..500) };
         let (checkpoint, dead) = until_the(nth);
@@ -106,7 +113,11 @@ impl Dying {
         crash(lab).await;
         let record = house.parts.journal.record(&id).await.map_err(|error| error.to_string())?;
         let record = record.ok_or("the journal has lost the session")?;
-        self.verdict(&house, &id, &record, budget).await
+        let death = self.verdict(&house, &id, &record, budget).await?;
+        if single && self.guarded() && death.after > self.fuse.lease + STOPPING {
+            return Err(format!("its task ran on for {}, the lease is {}", death.after, self.fuse.lease));
+        }
+        Ok(Death { single, ..death })
     }
 
     async fn verdict(&self, house: &House, id: &SessionId, record: &Record, budget: Money) -> Result<Death, String> {
@@ -121,13 +132,19 @@ impl Dying {
         let stops = set.iter().filter(|name| name.starts_with("task-") && name.ends_with("-stop")).count();
         let mut death = Death { running: running > 0, stated: record.overshoot, calls: set.len(), ..Death::default() };
         death.in_the_gap = running > stops && !has("service-delete");
+        let died = house.parts.clock.now();
+        // Compute ends at some time, and then nothing more of it comes.
+        while house.left().iter().any(|it| it.starts_with("ecs task ")) && death.after < Span::from_mins(1440) {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            death.after = house.parts.clock.now().since(died);
+        }
         // Long enough for every schedule, and for the account that comes a day late.
         tokio::time::sleep(Duration::from_secs(2 * 86_400)).await;
         let left = house.left();
         let still = |what: &str| left.iter().any(|it| it.starts_with(what));
         let refused: Vec<_> = house.sandbox.fired().into_iter().filter(|fired| fired.refused.is_some()).collect();
-        if death.in_the_gap {
-            return if self.guarded() { Err(format!("a guarded task ran on: {left:?}")) } else { Ok(death) };
+        if death.in_the_gap && !self.guarded() {
+            return Ok(death);
         }
         if still("ecs task ") || still("ecs service ") {
             return Err(format!("compute ran on: {left:?}, refused were {refused:?}"));
@@ -161,6 +178,10 @@ impl Dying {
     }
 }
 
+/// What ECS may take from the end of a container to that of its task, image pull and launch of one that was on its way
+/// included.
+const STOPPING: Span = Span::from_mins(5);
+
 fn run(seed: u64, fuse: &FusePolicy) -> Result<Death, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(Dying { seed, fuse: fuse.clone() }.play())
@@ -168,9 +189,18 @@ fn run(seed: u64, fuse: &FusePolicy) -> Result<Death, String> {
 
 #[test]
 fn labguard_dies_for_ever_and_the_cloud_ends_the_session_within_its_budget() {
-    let fuse = FusePolicy { scheduler: true, ..FusePolicy::default() };
+    die_often(&FusePolicy { scheduler: true, ..FusePolicy::default() });
+}
+
+#[test]
+fn with_a_guard_inside_too_no_task_outlives_its_lease_whenever_labguard_dies() {
+    let sources = vec!["127.0.0.1/32".to_owned()];
+    die_often(&FusePolicy { scheduler: true, sentinel: Sentinel::Own, sources, ..FusePolicy::default() });
+}
+
+fn die_often(fuse: &FusePolicy) {
     if let Some(seed) = knob("LABGUARD_DIES_SEED") {
-        println!("seed {seed}: {:#?}", run(seed, &fuse));
+        println!("seed {seed}: {:#?}", run(seed, fuse));
         return;
     }
     let seeds = knob("LABGUARD_DIES_SEEDS").unwrap_or(100);
@@ -184,7 +214,7 @@ fn labguard_dies_for_ever_and_the_cloud_ends_the_session_within_its_budget() {
                     if seed > seeds {
                         break;
                     }
-                    let death = run(seed, &fuse);
+                    let death = run(seed, fuse);
                     deaths.lock().unwrap().push((seed, death));
                 }
             });
@@ -197,9 +227,10 @@ fn labguard_dies_for_ever_and_the_cloud_ends_the_session_within_its_budget() {
     let (running, gap) = (count(&|it| it.running), count(&|it| it.in_the_gap));
     println!(
         "{seeds} seeds: {} died in time, {running} while something ran, {gap} of these before its stop could be set; {} left \
-         something unscheduled that costs no compute; {} over the budget by at most {}, stated at most {}; {} schedules at most",
+         something unscheduled that costs no compute; single tasks ran on for {} at most; {} over the budget by at most {}, stated at most {}; {} schedules at most",
         died.len(),
         count(&|it| it.unscheduled > 0),
+        died.iter().filter(|it| it.single).map(|it| it.after).max().unwrap_or_default(),
         count(&|it| it.over > Money::ZERO),
         died.iter().map(|it| it.over).max().unwrap_or_default().exact(),
         died.iter().map(|it| it.stated).max().unwrap_or_default().exact(),

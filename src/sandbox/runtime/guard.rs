@@ -1,4 +1,4 @@
-//! A sentinel in memory: its own rules, driven by the sandbox's clock and the requests of its neighbour.
+//! A sentinel in memory: its own rules, driven by the sandbox's clock and its neighbour's connections.
 //!
 //! Guarantees: decides nothing itself; what it says and when it ends is [`crate::sentinel`]'s doing.
 
@@ -40,10 +40,10 @@ impl Guard {
         })
     }
 
-    /// Takes in how often its neighbour was asked; says when it ends if nothing changes.
-    pub(super) fn look(&mut self, now: Timestamp, requests: u64) -> Timestamp {
+    /// Takes in how many connections its neighbour took; says when it ends if nothing changes.
+    pub(super) fn look(&mut self, now: Timestamp, connections: u64) -> Timestamp {
         let clocks = clocks(self.started_at, now);
-        self.core.observe(clocks, Ok(Sample { connections: requests, ..Sample::default() }));
+        self.core.observe(clocks, Ok(Sample { connections, ..Sample::default() }));
         let left = self.core.left(clocks);
         now + Span::from_millis(if left.ended().is_some() { 0 } else { left.soonest() })
     }

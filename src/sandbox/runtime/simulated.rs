@@ -68,6 +68,8 @@ struct Running {
     started_at: Timestamp,
     behaviour: Behaviour,
     requests: u64,
+    /// Connections that were taken, labguard's own among them: what a guard counts.
+    connections: u64,
     guard: Option<Guard>,
     ends: Option<(Timestamp, i32, Option<String>)>,
 }
@@ -112,6 +114,7 @@ impl Simulated {
         let Some(key) = stage.application(address) else { return false };
         stage.running.get_mut(&key).is_some_and(|running| {
             running.requests += requests;
+            running.connections += requests;
             true
         })
     }
@@ -137,10 +140,11 @@ impl Stage {
     /// Lets a guard count what its neighbour was asked, and sets the instant of its next end.
     fn look(&mut self, key: &ContainerKey, now: Timestamp) {
         let Some(address) = self.running.get(key).map(|running| running.address) else { return };
-        let requests = self.application(address).and_then(|key| self.running.get(&key)).map(|running| running.requests);
+        let neighbour = self.application(address).and_then(|key| self.running.get(&key));
+        let connections = neighbour.map_or(0, |running| running.connections);
         let Some(running) = self.running.get_mut(key) else { return };
         let Some(guard) = running.guard.as_mut() else { return };
-        let at = guard.look(now, requests.unwrap_or(0));
+        let at = guard.look(now, connections);
         // A stop that was asked for stands.
         if running.ends.as_ref().is_some_and(|(_, code, _)| *code != Guard::ENDED) {
             return;
@@ -188,6 +192,7 @@ impl Stage {
         if age < running.behaviour.start_delay || running.ends.as_ref().is_some_and(|(at, ..)| *at <= now) {
             return Err(refused());
         }
+        running.connections += 1;
         let agent = request.headers().get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         let path = request.uri().path();
         if !agent.is_some_and(|agent| agent.starts_with("labguard-probe")) && path != "/metrics" {
@@ -246,6 +251,7 @@ impl Containers for Simulated {
             started_at: now,
             behaviour: behaviour.clone(),
             requests: 0,
+            connections: 0,
             guard: None,
             ends: None,
         };
