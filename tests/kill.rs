@@ -30,11 +30,16 @@ use sandbox_process::{Sandbox, labguard};
 const AT_ONCE: usize = 4;
 
 fn demo(folder: &Path, url: &str) -> Command {
+    // Short, so that a kill meets all parts of the demo within seconds.
+    idle_demo(folder, url, "2s")
+}
+
+/// The demo on the sandbox at `url`; nobody uses it, and it ends after `idle`.
+fn idle_demo(folder: &Path, url: &str, idle: &str) -> Command {
     let mut command = labguard(folder);
     command.args(["--json", "--set", &format!("aws.endpoint_url={url}"), "--set", "aws.sandbox.enabled=false"]);
     command.args(["--set", &format!("daemon.state_dir={}", folder.join("state").display())]);
-    // Short, so that a kill meets all parts of the demo within seconds.
-    command.args(["--set", "sessions.admission.limits.idle_timeout=2s"]);
+    command.args(["--set", &format!("sessions.admission.limits.idle_timeout={idle}")]);
     command.args(["--set", "sessions.admission.limits.warn_before=[]"]);
     command.arg("demo");
     command.env("AWS_ACCESS_KEY_ID", "labguard-sandbox").env("AWS_SECRET_ACCESS_KEY", "labguard-sandbox");
@@ -157,9 +162,8 @@ fn runs(sandbox: &Sandbox) -> bool {
 fn one_death(seed: u64) -> Result<Option<Duration>, String> {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(folder.path());
-    let mut command = demo(folder.path(), &sandbox.url);
-    // Later settings win: nothing but its death ends it in this time.
-    command.args(["--set", "sessions.admission.limits.idle_timeout=150s"]);
+    // Nothing but its death ends it in this time.
+    let mut command = idle_demo(folder.path(), &sandbox.url, "150s");
     let mut running = command.stdout(Stdio::null()).spawn().unwrap();
     let mut rng = SmallRng::seed_from_u64(seed);
     // Most deaths meet a task: from its first second to a while after its first renewals.
