@@ -121,8 +121,10 @@ impl Cloud {
             }
             return Ok(effect);
         };
+        // A look that is refused holds no stop up: what it stops costs money, and an ARN that is known as ours (from our
+        // own RunTask, or by its tag) is never another task's.
         let there = self.describe_tasks(&cluster, std::slice::from_ref(id)).await;
-        let there = absent_if_missing(there)?.unwrap_or_default();
+        let there = absent_if_missing(there).ok().flatten().unwrap_or_default();
         // MISSING may be "not yet": then StopTask's own answer decides.
         if let Some(task) = there.first() {
             if !owner.started(task) {

@@ -295,7 +295,7 @@ fn a_task_that_aws_will_not_stop_is_asked_again_soon_and_has_no_successor_beside
         asked.push(now.since(refused_at));
     }
     assert!(
-        asked.len() > 20 && asked.iter().max() <= Some(&Span::from_secs(30)),
+        asked.len() > 20 && asked.iter().max() <= Some(&Span::from_secs(10)),
         "what costs is asked often: {asked:?}"
     );
     let ending = record.ending.clone().unwrap();

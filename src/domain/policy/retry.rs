@@ -26,7 +26,7 @@ pub fn create_wait(failures: u32) -> Span {
 /// was refused.
 #[must_use]
 pub fn stop_wait(failures: u32) -> Span {
-    doubling(failures, Span::from_secs(30))
+    doubling(failures, Span::from_secs(10))
 }
 
 /// The wait after that many failures in a row of a removal. What waits for something else to go is asked
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(create_wait(1), Span::from_secs(1));
         assert_eq!(create_wait(4), Span::from_secs(8));
         assert_eq!(create_wait(u32::MAX), Span::from_secs(30));
-        assert_eq!(stop_wait(u32::MAX), Span::from_secs(30));
+        assert_eq!(stop_wait(u32::MAX), Span::from_secs(10));
         assert_eq!(removal_wait(u32::MAX, FaultClass::Transient), Span::from_mins(5));
         assert_eq!(removal_wait(10, FaultClass::Dependency), Span::from_secs(15));
     }
