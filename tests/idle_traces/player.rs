@@ -9,7 +9,7 @@ use labguard::{
         fold::{Fold, Memory, Seen},
         lines::Lines,
         requests::{self, ReadError},
-        sentinel::{SentinelReading, Turnstile},
+        turnstile::{SentinelReading, Turnstile},
     },
     domain::{
         decide::{self, Rules},
