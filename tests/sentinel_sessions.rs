@@ -14,11 +14,15 @@ use std::{collections::BTreeMap, time::Duration};
 use crash::crash;
 use lab::Lab;
 use labguard::{
+    clock::Clock,
     domain::{
-        model::{Cause, Extension, ImageSource, Money, Phase, Request, ResourceKey, SENTINEL_ENDED, Span, TaskLoss},
+        model::{
+            Cause, Extension, ImageSource, Money, Net, Phase, Request, ResourceKey, SENTINEL_ENDED, Span, TaskLoss,
+            sentinel,
+        },
         policy::{Policy, Sentinel},
     },
-    reconcile::handle::Control,
+    reconcile::{handle::Control, status::NetWord},
     sandbox::latency::Latency,
 };
 use memory::House;
@@ -178,4 +182,50 @@ async fn connections_that_the_guard_counts_are_use_and_labguards_own_are_none() 
         let expected = if used { 14..17 } else { 5..7 };
         assert!(expected.contains(&lived.as_secs().div_euclid(60)), "used: {used}, lived {lived}");
     }
+}
+
+/// The shell's own words, as the task definition has them.
+async fn shell_of(house: &House, session: &str) -> Vec<String> {
+    let ecs = aws_sdk_ecs::Client::new(&house.sdk().await);
+    let family = format!("labguard-{session}-task");
+    let answer = ecs.describe_task_definition().task_definition(family).send().await.unwrap();
+    let definition = answer.task_definition.unwrap();
+    let guard = definition.container_definitions().iter().find(|it| it.name() == Some(sentinel::CONTAINER)).unwrap();
+    assert_eq!(guard.essential(), Some(true));
+    guard.entry_point().to_vec()
+}
+
+fn run(line: &[String], deadline: Option<i64>) -> std::process::Child {
+    let mut command = std::process::Command::new(&line[0]);
+    command.args(&line[1..]).env_remove(sentinel::DEADLINE).stdout(std::process::Stdio::null());
+    if let Some(deadline) = deadline {
+        command.env(sentinel::DEADLINE, deadline.to_string());
+    }
+    command.spawn().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shell_of_the_applications_own_image_sleeps_until_the_hard_end_and_fails_closed() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = guarded(&house);
+    policy.fuse.sentinel = Sentinel::Shell;
+    let session = house.open(policy).await;
+    session.until_live().await;
+    let net = session.status().nets.iter().find(|net| net.net == Net::Sentinel).cloned().unwrap();
+    assert_eq!(net.state, NetWord::Holds, "{net:?}");
+    let shell = shell_of(&house, &session.id).await;
+    crash(session.lab).await;
+    let after = stopped_after(&house, Duration::from_secs(4 * 3600)).await.expect("it ran on");
+    assert!(after > Span::from_mins(115) && after < Span::from_mins(123), "the hard end is after two hours: {after}");
+
+    // The same words in a real shell.
+    let now = Clock::System.now().as_millis() / 1000;
+    assert_eq!(run(&shell, Some(now - 1)).wait().unwrap().code(), Some(0), "its time has come");
+    assert_eq!(run(&shell, None).wait().unwrap().code(), Some(64), "without orders it ends the task");
+    let mut asleep = run(&shell, Some(now + 600));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(asleep.try_wait().unwrap().is_none(), "it sleeps");
+    let told = std::process::Command::new("kill").args(["-TERM", &asleep.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(asleep.wait().unwrap().code(), Some(143), "a stopped task is no guard's doing");
 }

@@ -28,6 +28,11 @@ impl Guard {
     /// Its exit code when it has ended by itself.
     pub(super) const ENDED: i32 = words::EXIT_ENDED as i32;
 
+    /// The second at which a guard ends that is only a shell asleep.
+    pub(super) fn sleeps_until(environment: &BTreeMap<String, String>) -> Option<String> {
+        environment.get(words::DEADLINE).filter(|_| !environment.contains_key(words::LISTEN)).cloned()
+    }
+
     /// Lights it, where the environment is a sentinel's. `Err`: the exit code of one that ends at once.
     pub(super) fn light(environment: &BTreeMap<String, String>, now: Timestamp) -> Option<Result<Self, i32>> {
         if !environment.contains_key(words::DEADLINE) || !environment.contains_key(words::LISTEN) {

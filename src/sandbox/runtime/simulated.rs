@@ -244,10 +244,12 @@ impl Containers for Simulated {
         environment.extend(spec.labels);
         environment.extend(spec.environment);
         let behaviour = stage.behaviours.get(&spec.reference).cloned().unwrap_or_default().over(&environment);
+        let sleeper = Guard::sleeps_until(&environment);
         let key = spec.key;
         let running = Running {
             address: spec.address,
-            port: spec.port,
+            // A shell that sleeps listens nowhere.
+            port: if sleeper.is_some() { 0 } else { spec.port },
             started_at: now,
             behaviour: behaviour.clone(),
             requests: 0,
@@ -264,7 +266,7 @@ impl Containers for Simulated {
             let reason = "OutOfMemoryError: Container killed due to memory usage".to_owned();
             stage.end_at(&key, now + after, 137, Some(reason));
         }
-        if let Some(seconds) = environment.get("DEADLINE_EPOCH") {
+        if let Some(seconds) = environment.get("DEADLINE_EPOCH").or(sleeper.as_ref()) {
             match seconds.parse::<i64>() {
                 Ok(seconds) => {
                     stage.end_at(&key, Timestamp::from_millis(seconds.saturating_mul(1000)).max(now), 0, None)
