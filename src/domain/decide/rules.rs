@@ -411,4 +411,13 @@ fn the_exercise_costs_what_aws_facts_says_and_the_overshoot_is_stated() {
     let order: Vec<_> = estimate.resources.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(order.first(), Some(&ResourceKind::Repository));
     assert_eq!(order.last(), Some(&ResourceKind::Task));
+
+    // A guard is an image more, and needs a repository even where the application's image stands elsewhere.
+    let mut guarded = policy.clone();
+    guarded.fuse.sentinel = crate::domain::policy::Sentinel::Own;
+    guarded.image.source =
+        crate::domain::model::ImageSource::Registry { uri: "public.ecr.aws/lab/app:1".into(), mirror: false };
+    let made = meter::estimate(&guarded, &RateBook::embedded().card("us-east-1")).resources;
+    assert_eq!(made[0].0, ResourceKind::Repository);
+    assert!(made[2].0 == ResourceKind::Image && made[2].1.ends_with(":labguard-sentinel"), "{made:?}");
 }

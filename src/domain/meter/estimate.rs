@@ -1,8 +1,8 @@
 //! What a session would make and cost, before it is started (`labguard plan`).
 
 use crate::domain::{
-    model::{Basis, CostLine, Estimate, ImageSource, Item, Money, RateCard, ResourceKind, Span},
-    policy::{Net, Policy, RunMode, fuse},
+    model::{Basis, CostLine, Estimate, ImageSource, Item, Money, RateCard, ResourceKind, Span, sentinel},
+    policy::{Net, Policy, RunMode, Sentinel, fuse},
 };
 
 use super::{
@@ -130,14 +130,18 @@ fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
     let session = format!("{}-{}", policy.name, Estimate::UNKNOWN_ID);
     let names = policy.names.for_session(&session);
     let mut list = Vec::new();
+    let guarded = policy.fuse.sentinel == Sentinel::Own && policy.task.run == RunMode::Task;
+    if guarded || policy.image.source.is_pushed() {
+        list.push((ResourceKind::Repository, names.repository.clone()));
+    }
     let image = match &policy.image.source {
         ImageSource::Registry { uri, mirror: false } => uri.clone(),
-        _ => {
-            list.push((ResourceKind::Repository, names.repository.clone()));
-            format!("{}:{}", names.repository, policy.image.tag)
-        }
+        _ => format!("{}:{}", names.repository, policy.image.tag),
     };
     list.push((ResourceKind::Image, image));
+    if guarded {
+        list.push((ResourceKind::Image, format!("{}:{}", names.repository, sentinel::TAG)));
+    }
     list.push((ResourceKind::LogGroup, names.log_group));
     if policy.task.execution_role.is_none() {
         list.push((ResourceKind::ExecutionRole, names.execution_role));
