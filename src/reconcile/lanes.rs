@@ -15,7 +15,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{engine::lock, renewal::Renewals, watcher::Reading};
+use super::{
+    engine::lock,
+    renewal::{Course, Renewals},
+    watcher::Reading,
+};
 use crate::{
     activity::{
         check::{self, Subject},
@@ -148,7 +152,7 @@ impl Watched {
     /// Renews the lease; each renewal tells what the sentinel has counted.
     async fn sentinel_loop(&self, start: Instant, renewals: &Renewals, mut lane: Option<Lane>) {
         let every = renewals.every(lane.as_ref().map(|lane| lane.interval));
-        let mut course = renewals.course();
+        let mut course = Course::default();
         let mut turnstile = Turnstile::default();
         let mut next = start;
         loop {

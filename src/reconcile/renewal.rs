@@ -68,11 +68,6 @@ impl Renewals {
         reads.map_or(every, |reads| every.min(reads))
     }
 
-    /// The course of a task that was just met.
-    pub fn course(&self) -> Course {
-        Course::default()
-    }
-
     /// Renews once: what the sentinel has counted, or why it could not be renewed; nothing before the first plan.
     pub async fn renew(&self, watched: &Watched, course: &mut Course) -> Option<Result<Use, String>> {
         let allowed = (*lock(&self.allowed))?;

@@ -316,6 +316,37 @@ fn a_task_that_aws_will_not_stop_is_asked_again_soon_and_has_no_successor_beside
 }
 
 #[test]
+fn the_sentinel_ends_for_idleness_only_what_nothing_holds_that_it_cannot_see() {
+    let mut policy = policy();
+    policy.fuse.sentinel = crate::domain::policy::Sentinel::Own;
+    policy.fuse.sources = vec!["10.0.0.0/8".to_owned()];
+    policy.fuse.end_idle = true;
+    let (record, now) = running(&{
+        let mut bare = policy.clone();
+        bare.fuse = crate::domain::policy::FusePolicy::default();
+        bare
+    });
+    let idle_after = |event: Option<Event>| {
+        let mut record = record.clone();
+        if let Some(event) = event {
+            record.apply(now, &event);
+        }
+        let later = now + Span::from_secs(20);
+        look(&record, &policy, &Observation::default(), later).outlook.sentinel.expect("it is renewed").idle
+    };
+    let asked = |request| Some(Event::Requested { request });
+    let active = |source: &str| Some(Event::Active { last: now, source: source.into(), what: "w".into() });
+    assert_eq!(idle_after(None), policy.limits.idle_timeout);
+    assert_eq!(idle_after(active("requests")), policy.limits.idle_timeout);
+    let lease = Request::Lease { lease: "l".into(), by: "train.py".into(), ttl: Span::from_mins(5) };
+    for (what, held) in
+        [("touch", asked(Request::Touch { by: "me".into() })), ("lease", asked(lease)), ("logs", active("logs"))]
+    {
+        assert_eq!(idle_after(held), None, "{what}");
+    }
+}
+
+#[test]
 fn reads_are_fast_in_transitions_slow_while_it_runs_and_complete_at_the_end() {
     let policy = policy();
     let (record, now) = running(&policy);

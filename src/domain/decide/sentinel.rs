@@ -7,7 +7,7 @@ use crate::domain::{
     meter,
     model::{
         Event, ImageConfig, ImageSource, ImageSpec, Ingress, Life, Net, Platforms, ResourceKey, ResourceKind,
-        SentinelContainer, SentinelLease, SentinelOrders, Span, Timestamp, sentinel,
+        SentinelContainer, SentinelLease, SentinelOrders, Source, Span, Timestamp, sentinel,
     },
     policy::Sentinel,
 };
@@ -102,8 +102,11 @@ pub(super) fn lease(turn: &Turn<'_>, until: Timestamp) -> Option<SentinelLease> 
         return None;
     }
     // What the sentinel cannot see holds the session, too: then it is labguard alone that ends it for idleness.
-    let seen_by_it = turn.record.last_activity.as_ref().is_none_or(|last| last.source != "touch");
-    let own = fuse.end_idle && turn.record.extensions.idle_until.is_none() && seen_by_it;
+    let met = [Source::Requests, Source::InFlight, Source::Sentinel];
+    let last = turn.record.last_activity.as_ref();
+    let seen_by_it = last.is_none_or(|last| met.iter().any(|source| source.to_string() == last.source));
+    let leased = turn.record.leases.values().any(|lease| lease.lapses(turn.now) > turn.now);
+    let own = fuse.end_idle && turn.record.extensions.idle_until.is_none() && seen_by_it && !leased;
     Some(SentinelLease { until, idle: turn.policy().limits.idle_timeout.filter(|_| own) })
 }
 
