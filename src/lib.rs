@@ -40,6 +40,10 @@
 //! Apart, as if they were not ours: [`sandbox`], AWS on loopback, and [`predictor`], an application to deploy; and
 //! [`sentinel`], the guard inside a task, which is a program of its own, too.
 //!
+//! `domain`, `sandbox`, `predictor` and `sentinel` are crates of their own, so that no compiler needs more than 2 GB: their
+//! folders have a `Cargo.toml` and a `lib.rs`. `clock` and `transport`, which they share, are one in `src/boundary`. The files
+//! stand where all do, and `crate::domain::…` reads the same in each.
+//!
 //! # Where to put a change
 //!
 //! - Another reason to end a session: `Cause` in `domain::model`, its rule in `domain::decide`.
@@ -55,19 +59,20 @@
 pub mod activity;
 pub mod api;
 pub mod cli;
-pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod daemon;
-pub mod domain;
 pub mod image;
 pub mod journal;
-pub mod predictor;
 pub mod probe;
 pub mod rates;
 pub mod reconcile;
-pub mod sandbox;
 pub mod schedule;
-pub mod sentinel;
 pub mod telemetry;
-pub mod transport;
+
+// Crates of their own, for the compiler's sake; their files stand beside the others.
+pub use labguard_boundary::{clock, transport};
+pub use labguard_domain::domain;
+pub use labguard_predictor::predictor;
+pub use labguard_sandbox::sandbox;
+pub use labguard_sentinel::sentinel;

@@ -75,6 +75,8 @@ fn a_wrong_import_is_seen_however_it_is_written() {
         ("src/journal/append.rs", "fn f() { println!(\"{}\", crate::cloud::NAME); }"),
         ("src/journal/append.rs", "fn f() { tokio::select! { x = crate::cloud::ecs::call() => {} } }"),
         ("src/cloud/mod.rs", "pub use crate::image::push::Push;"),
+        ("src/journal/append.rs", "use labguard_sandbox::sandbox::Sandbox;"),
+        ("src/journal/append.rs", "fn f() { println!(\"{}\", labguard_sandbox::sandbox::NAME); }"),
         ("src/domain/model/money.rs", "use crate::domain::policy::Policy;"),
         ("src/domain/policy/mod.rs", "use super::decide::decide;"),
         ("src/domain/policy/mod.rs", "use crate::clock::Clock;"),
@@ -114,6 +116,7 @@ fn a_right_import_is_let_through() {
         ("src/cli/demo.rs", "use crate::sandbox::Sandbox; use crate::daemon;"),
         ("src/daemon.rs", "use crate::{api, cloud, config, journal, reconcile, sandbox, telemetry};"),
         ("src/main.rs", "use labguard::cli;"),
+        ("src/sandbox/lib.rs", "pub mod sandbox; use labguard_domain::domain; use labguard_sentinel::sentinel;"),
         ("src/domain/mod.rs", "pub use model::Money; pub mod model;"),
     ] {
         assert_eq!(layers::violations(&snippet(path, text), TABLE), Vec::<String>::new(), "{path}: {text}");

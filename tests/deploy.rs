@@ -98,3 +98,71 @@ fn the_images_are_multi_stage_pinned_and_unprivileged() {
     }
     assert!(read("deploy/Dockerfile").contains("HEALTHCHECK"));
 }
+
+/// The instructions of a Dockerfile's first stage, continued lines joined.
+fn first_stage(text: &str) -> Vec<(String, String)> {
+    let text = text.replace("\\\n", " ");
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("FROM "));
+    lines.next();
+    let stage = lines.take_while(|line| !line.starts_with("FROM "));
+    let instructions = stage.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '));
+    instructions.map(|(name, rest)| (name.to_owned(), rest.trim().to_owned())).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}
+
+/// Builds nothing: a program of this name there is none. But before cargo says so, it has found the lock file right and
+/// each file there that the manifests name.
+const LOOK: &str =
+    "(cargo build --release --locked --offline --bin none-such 2>&1 | tee /dev/stderr | grep -q 'no bin target named')";
+
+/// Runs a build stage in a folder: its COPY as they stand, its RUN with a look instead of each build. No engine, and
+/// nothing from outside.
+#[test]
+fn the_image_builds_from_what_its_context_holds() {
+    for path in ["deploy/Dockerfile", "deploy/prediction/Dockerfile"] {
+        let ignored = read(".dockerignore");
+        let ignored: Vec<&str> = ignored.lines().filter_map(|line| line.strip_prefix('/')).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let mut builds = 0;
+        for (instruction, rest) in first_stage(&read(path)) {
+            let words: Vec<&str> = rest.split_whitespace().filter(|word| !word.starts_with("--")).collect();
+            match instruction.as_str() {
+                "COPY" => {
+                    let (to, from) = words.split_last().unwrap();
+                    for from in from {
+                        let source = from.trim_end_matches('/');
+                        assert!(!ignored.contains(&source), "{path}: {source} is not in the context (.dockerignore)");
+                        let mut target = folder.path().join(to.trim_start_matches("./"));
+                        if to.ends_with('/') {
+                            target = target.join(Path::new(source).file_name().unwrap());
+                        }
+                        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(source), &target);
+                    }
+                }
+                "RUN" if rest.starts_with("apt-get") => {}
+                "RUN" => {
+                    builds += rest.matches("cargo build --release --locked").count();
+                    let looked = rest
+                        .replace("cargo build --release --locked", LOOK)
+                        .replace("strip target/release/labguard", "true");
+                    let done = Command::new("sh").arg("-ec").arg(&looked).current_dir(folder.path()).output().unwrap();
+                    assert!(done.status.success(), "{path}: {rest}\n{}", String::from_utf8_lossy(&done.stderr));
+                }
+                _ => {}
+            }
+        }
+        assert!(builds > 0, "{path} builds nothing");
+    }
+}

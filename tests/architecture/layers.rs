@@ -208,6 +208,8 @@ impl Imports {
             Some("crate") => Vec::new(),
             // the binary sees the library by its name
             Some("labguard") if self.module.first().is_some_and(|first| first == "main") => Vec::new(),
+            // a room that is a crate of its own, by the crate's name
+            Some(name) if name.starts_with("labguard_") => Vec::new(),
             Some("self") => self.module.clone(),
             Some("super") => self.module[..self.module.len().saturating_sub(1)].to_vec(),
             _ => return,
@@ -259,7 +261,8 @@ impl Imports {
                             if let Some((line, path)) = current.take() {
                                 self.take(line, &path);
                             }
-                            let starts = ["crate", "super", "self", "labguard"].contains(&name.as_str());
+                            let starts = ["crate", "super", "self", "labguard"].contains(&name.as_str())
+                                || name.starts_with("labguard_");
                             current = starts.then(|| (ident.span().start().line, vec![name]));
                         }
                     }

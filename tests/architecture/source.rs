@@ -16,7 +16,7 @@ use syn::{Attribute, Item, spanned::Spanned};
 pub struct SourceFile {
     /// Relative to the project, with `/`: `src/cloud/ecs.rs`.
     pub path: String,
-    /// Its module path below the crate: `["cloud", "ecs"]`; empty for `src/lib.rs`.
+    /// Its module path below the crate: `["cloud", "ecs"]`; empty for a `lib.rs`.
     pub module: Vec<String>,
     /// As written.
     pub text: String,
@@ -75,14 +75,16 @@ impl SourceFile {
     }
 }
 
-/// `src/cloud/ecs.rs` → `cloud::ecs`; `src/main.rs` → `main`; files elsewhere have no module.
+/// `src/cloud/ecs.rs` → `cloud::ecs`; `src/main.rs` → `main`; `lib.rs` and files elsewhere have no module.
 fn module_of(path: &str) -> Vec<String> {
     let Some(inside) = path.strip_prefix("src/").and_then(|rest| rest.strip_suffix(".rs")) else { return Vec::new() };
-    let mut parts: Vec<String> = inside.split('/').map(str::to_owned).collect();
-    if parts.last().is_some_and(|last| last == "mod") || inside == "lib" {
-        parts.pop();
+    let parts: Vec<String> = inside.split('/').map(str::to_owned).collect();
+    match parts.last().map(String::as_str) {
+        // the root of a crate: ours, or that of a room which is one of its own
+        Some("lib") => Vec::new(),
+        Some("mod") => parts[..parts.len() - 1].to_vec(),
+        _ => parts,
     }
-    parts
 }
 
 /// All `.rs` files below `folder`, parsed; folders named in `skip` are left out. Sorted by path.
@@ -148,7 +150,8 @@ fn for_each_test_item<'a>(items: &'a [Item], visit: &mut dyn FnMut(&'a Item)) {
     }
 }
 
-/// Whether an attribute is `#[cfg(test)]`, or a `cfg` that needs `test` (`all(test, …)`).
+/// Whether an attribute is `#[cfg(test)]`, or a `cfg` that needs `test` (`all(test, …)`), or samples for the tests of
+/// other crates (the feature `samples`, which nothing but tests switches on).
 pub fn is_cfg_test(attribute: &Attribute) -> bool {
     if !attribute.path().is_ident("cfg") {
         return false;
@@ -156,6 +159,7 @@ pub fn is_cfg_test(attribute: &Attribute) -> bool {
     let Ok(list) = attribute.meta.require_list() else { return false };
     let text = list.tokens.to_string().replace(' ', "");
     text == "test"
+        || text == "any(test,feature=\"samples\")"
         || (text.starts_with("all(") && text[4..].trim_end_matches(')').split(',').any(|part| part == "test"))
 }
 

@@ -20,8 +20,8 @@ mod receipt;
 mod report;
 #[cfg(test)]
 mod report_tests;
-#[cfg(test)]
-pub(crate) mod samples;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 mod table;
 mod usage;
 

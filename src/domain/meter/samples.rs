@@ -12,17 +12,18 @@ use crate::domain::model::{
 };
 
 /// 2026-11-29 00:00 UTC, and so many seconds.
-pub(crate) fn at(secs: i64) -> Timestamp {
+pub fn at(secs: i64) -> Timestamp {
     let base: Timestamp = "2026-11-29T00:00:00Z".parse().unwrap();
     Timestamp::from_millis(base.as_millis() + secs * 1000)
 }
 
-pub(crate) fn card() -> RateCard {
+/// Embedded prices.
+pub fn card() -> RateCard {
     RateBook::embedded().card("us-east-1")
 }
 
 /// A session without any use yet.
-pub(crate) fn opened(number: u64, owner: &str, group: &str, secs: i64, accounting: Accounting) -> Record {
+pub fn opened(number: u64, owner: &str, group: &str, secs: i64, accounting: Accounting) -> Record {
     let event = Event::Opened {
         name: "lab".into(),
         owner: owner.into(),
@@ -41,7 +42,7 @@ pub(crate) fn opened(number: u64, owner: &str, group: &str, secs: i64, accountin
 }
 
 /// A task of the smallest size that AWS says ran from one second to another.
-pub(crate) fn ran(number: u32, from: i64, until: Option<i64>) -> Event {
+pub fn ran(number: u32, from: i64, until: Option<i64>) -> Event {
     let mut facts = TaskFacts::new(format!("arn:aws:ecs:us-east-1:000000000000:task/lab/{number}"));
     facts.pull_started_at = Some(at(from));
     facts.stopped_at = until.map(at);
@@ -50,23 +51,23 @@ pub(crate) fn ran(number: u32, from: i64, until: Option<i64>) -> Event {
 }
 
 /// Prices that many times those that ship with labguard.
-pub(crate) fn dear(factor: i64) -> Event {
+pub fn dear(factor: i64) -> Event {
     let mut card = card();
     card.prices.values_mut().for_each(|price| price.amount = price.amount.times(factor));
     Event::Priced { card: Arc::new(card), overshoot: Money::ZERO }
 }
 
 /// The end.
-pub(crate) fn close(record: &mut Record, at: Timestamp) {
+pub fn close(record: &mut Record, at: Timestamp) {
     record.apply(at, &Event::Closed { receipt: serde_json::Value::Null });
 }
 
 /// Seconds that any of these sessions lives at most: a bit more than a month.
-pub(crate) const LONGEST: i64 = 40 * 86_400;
+pub const LONGEST: i64 = 40 * 86_400;
 
 prop_compose! {
     /// One session: its number, owner and group, and what it did.
-    pub(crate) fn any_session()(
+    pub fn any_session()(
         (owner, group, born) in (0usize..3, 0usize..3, 0i64..200_000),
         tasks in proptest::collection::vec((0i64..300_000, 0i64..LONGEST / 2), 1..4),
         goes_on in any::<bool>(),

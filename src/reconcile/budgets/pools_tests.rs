@@ -1,11 +1,16 @@
 //! Pools between sums: periods that end, sessions that close, promises, thresholds, and rules that change.
 
 use super::pools::Pools;
-use crate::domain::{
-    decide::world::{World, policy},
-    meter::{self, RateBook},
-    model::{Event, Measure, Money, Period, Phase, RateCard, Record, Scope, Span, Stage, Timestamp},
-    policy::{SharedBudget, Shares},
+use crate::{
+    config,
+    domain::{
+        meter::{self, RateBook},
+        model::{
+            Event, Identity, Measure, Money, Period, RateCard, Record, ResourceKey, Scope, SessionId, Span, Stage,
+            TaskFacts, TaskSize, TaskStatus, Timestamp,
+        },
+        policy::{Policy, SharedBudget, Shares},
+    },
 };
 
 fn card() -> RateCard {
@@ -27,11 +32,37 @@ fn pools(rules: Vec<SharedBudget>) -> Pools {
     pools
 }
 
+/// The defaults, of somebody's.
+fn policy() -> Policy {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.toml");
+    std::fs::write(&file, "[sessions.lab]\nowner = \"someone\"\nimage.uri = \"registry.example.org/app:1\"\n").unwrap();
+    let request = config::Request { files: vec![file], ..config::Request::default() };
+    config::load(&request).unwrap().sessions.remove("lab").unwrap()
+}
+
 /// A session of `policy()`'s owner that runs, and since when.
 fn running() -> (Record, Timestamp) {
-    let mut world = World::new(policy(), 1);
-    world.run_until(1000, |record| record.phase == Phase::Running);
-    (world.record, world.now)
+    let began: Timestamp = "2026-09-21T14:14:00Z".parse().unwrap();
+    let policy = policy();
+    let opened = Event::Opened {
+        name: policy.name.clone(),
+        owner: policy.owner.clone(),
+        group: policy.group.clone(),
+        policy: serde_json::to_value(&policy).unwrap(),
+        overshoot: Money::ZERO,
+    };
+    let mut record = Record::open(SessionId::new(&policy.name, 7), began, &opened).unwrap();
+    let identity = Identity {
+        account: "000000000000".into(),
+        arn: "arn:aws:iam::000000000000:root".into(),
+        region: "us-east-1".into(),
+    };
+    record.apply(began, &Event::Identified { identity });
+    let mut facts = TaskFacts::new("arn:aws:ecs:us-east-1:000000000000:task/lab/1".to_owned());
+    (facts.status, facts.pull_started_at) = (TaskStatus::Running, Some(began));
+    record.apply(began, &Event::TaskSeen { key: ResourceKey::task(1), facts, size: TaskSize::SMALLEST });
+    (record, began)
 }
 
 fn closed(record: &Record, at: Timestamp) -> Record {
