@@ -40,7 +40,7 @@
 //! Apart, as if they were not ours: [`sandbox`], AWS on loopback, and [`predictor`], an application to deploy; and
 //! [`sentinel`], the guard inside a task, which is a program of its own, too.
 //!
-//! `domain`, `sandbox`, `predictor` and `sentinel` are crates of their own, so that no compiler needs more than 2 GB: their
+//! `domain`, `cloud`, `sandbox`, `predictor` and `sentinel` are crates of their own, so that no compiler needs more than 2 GB: their
 //! folders have a `Cargo.toml` and a `lib.rs`. `clock` and `transport`, which they share, are one in `src/boundary`. The files
 //! stand where all do, and `crate::domain::…` reads the same in each.
 //!
@@ -59,7 +59,6 @@
 pub mod activity;
 pub mod api;
 pub mod cli;
-pub mod cloud;
 pub mod config;
 pub mod daemon;
 pub mod image;
@@ -72,6 +71,7 @@ pub mod telemetry;
 
 // Crates of their own, for the compiler's sake; their files stand beside the others.
 pub use labguard_boundary::{clock, transport};
+pub use labguard_cloud::cloud;
 pub use labguard_domain::domain;
 pub use labguard_predictor::predictor;
 pub use labguard_sandbox::sandbox;

@@ -124,7 +124,8 @@ pub struct Ensured {
 }
 
 impl Ensured {
-    pub(crate) fn new(effect: Effect, id: impl Into<String>) -> Self {
+    /// Was made, found or pushed, and has this id.
+    pub fn new(effect: Effect, id: impl Into<String>) -> Self {
         Self { effect, id: Some(id.into()), task: None, bytes: None }
     }
 }
@@ -245,17 +246,17 @@ impl Cloud {
     }
 
     /// Reaches the registry in memory, where configured.
-    pub(crate) fn registry_transport(&self) -> Option<Arc<dyn Transport>> {
+    pub fn registry_transport(&self) -> Option<Arc<dyn Transport>> {
         self.inner.registry_transport.clone()
     }
 
     /// Whether the account's registry may be somewhere else than AWS's own: configured, or told by an endpoint of ours.
-    pub(crate) fn has_own_registry(&self) -> bool {
+    pub fn has_own_registry(&self) -> bool {
         self.inner.registry_endpoint.is_some() || self.inner.registry_transport.is_some() || self.inner.own_endpoint
     }
 
     /// Notes actions that no SDK call shows (the registry's own protocol asks for ECR rights).
-    pub(crate) fn note_actions(&self, actions: &[&str]) {
+    pub fn note_actions(&self, actions: &[&str]) {
         for action in actions {
             self.inner.actions.note(action);
         }
