@@ -25,12 +25,15 @@ use labguard::{
     clock::Clock,
     cloud::Cloud,
     domain::{
-        model::{Cause, ImageConfig, ImageSource, Receipt, Request, ResourceKind, Span},
+        model::{Cause, ImageConfig, ImageSource, Net, Receipt, Request, ResourceKind, Span},
         policy::Policy,
     },
     journal::Journal,
     probe::tcp::TcpTransport,
-    reconcile::{handle::Control, status::SessionStatus},
+    reconcile::{
+        handle::Control,
+        status::{NetWord, SessionStatus},
+    },
 };
 use support::emulators::{Ec2, Ministack, Moto};
 use tokio_util::sync::CancellationToken;
@@ -135,6 +138,7 @@ async fn holdings(endpoint: &str, ec2: Ec2) -> BTreeSet<String> {
     found.extend(repositories.repositories().iter().filter_map(|it| it.repository_arn().map(str::to_owned)));
     let roles = aws_sdk_iam::Client::new(&sdk).list_roles().send().await.unwrap();
     found.extend(roles.roles().iter().map(|role| role.arn().to_owned()));
+    found.extend(schedule_groups(endpoint).await);
     let groups = aws_sdk_cloudwatchlogs::Client::new(&sdk).describe_log_groups().send().await.unwrap();
     found.extend(groups.log_groups().iter().filter_map(|group| group.arn().map(str::to_owned)));
     found
@@ -144,6 +148,16 @@ fn http() -> reqwest::Client {
     // A second installation changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
+}
+
+/// The names of EventBridge Scheduler's groups but AWS's own.
+async fn schedule_groups(endpoint: &str) -> Vec<String> {
+    let scope = "AWS4-HMAC-SHA256 Credential=fixture/20260101/us-east-1/scheduler/aws4_request, SignedHeaders=host, Signature=0";
+    let answer = http().get(format!("{endpoint}/schedule-groups")).header("Authorization", scope).send().await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+    let listed: serde_json::Value = answer.json().await.unwrap();
+    let names = listed["ScheduleGroups"].as_array().unwrap().iter().filter_map(|group| group["Name"].as_str());
+    names.filter(|name| *name != "default").map(|name| format!("schedule group {name}")).collect()
 }
 
 async fn make_repository(ministack: &Ministack) {
@@ -198,8 +212,11 @@ async fn a_session_on_moto_goes_from_image_to_receipt_and_leaves_its_listings_em
     world.wait(&id, "used", |status| status.last_activity.is_some()).await;
     let during = holdings(&moto.endpoint(), moto.ec2()).await;
     let made: Vec<&String> = during.difference(&before).collect();
-    // repository, cluster, task, task definition, security group, role, log group
-    assert_eq!(made.len(), 7, "moto lists what the session made while it runs: {made:#?}");
+    // repository, cluster, task, task definition, security group, role, log group; schedule group and its role
+    assert_eq!(made.len(), 9, "moto lists what the session made while it runs: {made:#?}");
+    let status = world.lab.engine.get(&id).unwrap();
+    let net = status.nets.iter().find(|net| net.net == Net::Scheduler).unwrap();
+    assert_eq!(net.state, NetWord::Holds, "{net:?}");
 
     let reason = "the test is over".to_owned();
     world.lab.engine.request(id.clone(), Request::End { reason }).await.unwrap();

@@ -104,9 +104,11 @@ fn a_receipt_altered_by_one_nano_dollar_is_noticed() {
     let (_, journal) = played
         .iter()
         .find(|(_, journal)| {
-            let text = sent(journal).to_string();
-            text.contains("vcpu_x86")
-                && recompute(folder.path(), &[("whole.json".into(), sent(journal))]).status.success()
+            let sent = sent(journal);
+            let closed = sent.as_array().unwrap().iter().find(|entry| entry["event"]["event"] == "closed");
+            let lines = closed.and_then(|closed| closed["event"]["receipt"]["lines"].as_array());
+            lines.is_some_and(|lines| lines.iter().any(|line| line["billed_as"] == "vcpu_x86"))
+                && recompute(folder.path(), &[("whole.json".into(), sent)]).status.success()
         })
         .expect("one of a dozen has a task, and its receipt is found again");
     let nano = |text: &Value| {

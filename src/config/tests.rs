@@ -139,7 +139,7 @@ fn every_key_reaches_the_policy() {
             (_, "fuse.sources") => "[\"10.0.0.0/8\"]".into(),
             (_, "fuse.require") => "[\"scheduler\"]".into(),
             (Kind::Ingress, _) => "[{ port = 5000, sources = [\"10.0.0.0/8\"] }]".into(),
-            (Kind::Bool, "network.public_ip") => "false".into(),
+            (Kind::Bool, "network.public_ip" | "fuse.scheduler") => "false".into(),
             (Kind::Bool, _) => "true".into(),
             (Kind::Int(_, most), _) => (most - 1).min(30).to_string(),
             (Kind::OneOf(numbers), _) => numbers[3].to_string(),
@@ -180,7 +180,6 @@ fn every_key_reaches_the_policy() {
         match key.path {
             "task.cpu" => request.set.push("sessions.a.task.memory=1024".into()),
             "task.memory" => request.set.push("sessions.a.task.cpu=512".into()),
-            "fuse.require" => request.set.push("sessions.a.fuse.scheduler=true".into()),
             "activity.sentinel" => request
                 .set
                 .extend(["sessions.a.fuse.sentinel=own".into(), "sessions.a.fuse.sources=[\"10.0.0.0/8\"]".into()]),
@@ -241,7 +240,8 @@ fn a_net_that_is_required_must_be_switched_on_and_its_port_be_its_own() {
     let both = "fuse.sentinel = \"own\"\nfuse.scheduler = true\nfuse.require = [\"scheduler\", \"sentinel\"]\n";
     let fuse = loaded(&format!("{MINIMAL}{both}")).unwrap().sessions["a"].fuse.clone();
     assert_eq!(fuse.require, [Net::Sentinel, Net::Scheduler]);
-    assert_eq!(loaded(MINIMAL).unwrap().sessions["a"].fuse, FusePolicy::default());
+    let usual = FusePolicy { scheduler: true, ..FusePolicy::default() };
+    assert_eq!(loaded(MINIMAL).unwrap().sessions["a"].fuse, usual, "by default the net outside the task is on");
 }
 
 #[test]

@@ -272,7 +272,7 @@ pub fn tell(record: &Record, note: &Event) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::model::Fault;
+    use crate::domain::model::{Askings, Fault};
 
     fn held(advice: Option<&str>) -> Resource {
         let began: Timestamp = "2026-11-22T14:00:00Z".parse().unwrap();
@@ -284,6 +284,7 @@ mod tests {
             intended_at: began,
             set_back: (Span::ZERO, Span::ZERO),
             asked_at: None,
+            asked: Askings::default(),
             live_at: Some(began),
             leaving_at: Some(began),
             gone_at: None,

@@ -26,10 +26,10 @@ use memory::House;
 
 const NOTHING: [String; 0] = [];
 
-/// A policy with the net outside the task.
+/// A policy with the net outside the task: the usual one.
 fn netted(house: &House) -> Policy {
-    let mut policy = house.policy();
-    policy.fuse.scheduler = true;
+    let policy = house.policy();
+    assert!(policy.fuse.has(Net::Scheduler) && policy.fuse.require.is_empty());
     policy
 }
 
@@ -180,6 +180,118 @@ async fn where_the_account_forbids_the_net_a_session_runs_and_says_why() {
         assert!(receipt.resources.iter().all(|it| it.key.kind != ResourceKind::Task), "something ran: {rule}");
         assert_eq!(house.left(), NOTHING, "{rule}");
     }
+}
+
+/// The actions that only `deploy/iam/labguard-fuse-policy.json` allows.
+fn rights_of_the_net() -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/iam/labguard-fuse-policy.json");
+    let policy: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    let actions = statements.flat_map(|it| match &it["Action"] {
+        serde_json::Value::Array(several) => several.clone(),
+        one => vec![one.clone()],
+    });
+    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_first_policy_alone_a_session_runs_as_fast_makes_nothing_for_the_net_and_says_what_to_attach() {
+    let mut lasted = Vec::new();
+    for wanted in [false, true] {
+        let house = House::new(Latency::aws_like()).await;
+        for action in rights_of_the_net() {
+            house.sandbox.add_fault(format!("{action}=access-denied").parse().unwrap());
+        }
+        let mut policy = house.policy();
+        policy.fuse.scheduler = wanted;
+        policy.limits.idle_timeout = None;
+        let session = house.open(policy).await;
+        let began = tokio::time::Instant::now();
+        session.until_live().await;
+        lasted.push(began.elapsed());
+        let net = scheduler(&session.status());
+        assert_eq!(net.state, if wanted { NetWord::Fails } else { NetWord::Off }, "{net:?}");
+        assert!(!wanted || net.detail.contains("deploy/iam/labguard-fuse-policy.json"), "{net:?}");
+        // It is asked for again now and then, for somebody may attach it.
+        tokio::time::sleep(Duration::from_secs(25 * 60)).await;
+        let asked = house.sandbox.calls().get("scheduler:CreateScheduleGroup").copied().unwrap_or(0);
+        assert_eq!(asked, if wanted { 3 } else { 0 });
+        assert!(!house.left().iter().any(|it| it.ends_with("-fuse")), "a role for nothing: {:?}", house.left());
+        session.ended().await;
+        assert_eq!(house.left(), NOTHING);
+    }
+    assert!(lasted[1] < lasted[0] + Duration::from_secs(3), "{lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_of_the_scheduler_may_even_be_read_a_session_still_runs_and_is_proven_gone() {
+    let house = House::new(Latency::fast()).await;
+    house.sandbox.add_fault("scheduler:*=access-denied".parse().unwrap());
+    let session = house.open(netted(&house)).await;
+    session.until_live().await;
+    assert_eq!(scheduler(&session.status()).state, NetWord::Fails);
+    tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+    session.ask(Request::Touch { by: "a person".to_owned() }).await;
+    tokio::time::sleep(Duration::from_secs(9 * 60)).await;
+    assert_eq!(house.sandbox.calls()["scheduler:CreateScheduleGroup"], 2);
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_given_while_a_session_runs_gives_it_its_net() {
+    let house = House::new(Latency::fast()).await;
+    house.sandbox.add_fault("scheduler:CreateScheduleGroup=access-denied:1".parse().unwrap());
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    let session = house.open(policy).await;
+    session.until_live().await;
+    assert_eq!(scheduler(&session.status()).state, NetWord::Fails);
+    let began = tokio::time::Instant::now();
+    session.until("in the net", |status| scheduler(status).state == NetWord::Holds).await;
+    assert!(began.elapsed() < Duration::from_secs(11 * 60), "{:?}", began.elapsed());
+    assert!(names(&house).contains(&"task-1-stop".to_owned()));
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_waits_two_minutes_at_most_for_a_net_that_is_not_required() {
+    for rule in [
+        "scheduler:CreateScheduleGroup=server-error",
+        "scheduler:CreateScheduleGroup=no-answer",
+        "iam:PutRolePolicy=throttle",
+        "scheduler:CreateSchedule=server-error",
+    ] {
+        let house = House::new(Latency::fast()).await;
+        house.sandbox.add_fault(rule.parse().unwrap());
+        let session = house.open(netted(&house)).await;
+        let began = tokio::time::Instant::now();
+        session.until_live().await;
+        assert!(began.elapsed() < Duration::from_secs(150), "{rule}: {:?}", began.elapsed());
+        let net = scheduler(&session.status());
+        assert_eq!(net.state, NetWord::Fails, "{rule}: {net:?}");
+        session.ended().await;
+        assert_eq!(house.left(), NOTHING, "{rule}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_role_keeps_a_task_waiting_no_longer_than_it_takes_to_get_about() {
+    let mut lasted = Vec::new();
+    for wanted in [false, true] {
+        let house = House::new(Latency::aws_like()).await;
+        let mut policy = house.policy();
+        policy.fuse.scheduler = wanted;
+        let session = house.open(policy).await;
+        let began = tokio::time::Instant::now();
+        session.until_live().await;
+        lasted.push(began.elapsed());
+        session.ended().await;
+    }
+    // AWS's twelve seconds in the sandbox, less what else is made meanwhile, and one wait between tries.
+    println!("up without and with the net: {lasted:?}");
+    assert!(lasted[1] < lasted[0] + Duration::from_secs(17), "{lasted:?}");
 }
 
 #[tokio::test(start_paused = true)]

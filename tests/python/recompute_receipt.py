@@ -16,6 +16,7 @@ from decimal import ROUND_CEILING, Decimal, localcontext
 
 NANO = Decimal("0.000000001")
 HOUR = 3_600_000
+QUARTER = 900_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # AWS's always-free allowances cover these, where the policy counts them.
 FREE = {"metric", "metric_requests", "logs_ingested", "logs_stored", "data_out", "schedule_invocations"}
@@ -92,7 +93,7 @@ class Session:
         counts[1] += event["put_metric_calls"]
 
     def counts(self):
-        return self.metered.setdefault(self.now() // HOUR * HOUR, [0, 0, 0])
+        return self.metered.setdefault((self.now() - 1) // QUARTER * QUARTER, [0, 0, 0])
 
     def on_scheduled(self, _at, event):
         """A schedule is paid for once, however often it is moved: should it ever be due."""
@@ -209,7 +210,7 @@ class Session:
 
     def counted(self, item, place, per):
         def by(at):
-            return sum(counts[place] for hour, counts in self.metered.items() if hour <= at)
+            return sum(counts[place] for begin, counts in self.metered.items() if begin < at)
 
         return None, item, by, per, min(self.metered, default=0), None
 

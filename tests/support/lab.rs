@@ -132,7 +132,8 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
         adopt: Vec::<ResourceKind>::new(),
         image: ImagePolicy::plain(source, "latest"),
         repository: RepositoryPolicy::default(),
-        fuse: FusePolicy::default(),
+        // As the configuration has it by default.
+        fuse: FusePolicy { scheduler: true, ..FusePolicy::default() },
         task: TaskPolicy {
             run: RunMode::Task,
             size: TaskSize { arch: Arch::X86_64, ..TaskSize::SMALLEST },

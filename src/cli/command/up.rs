@@ -7,7 +7,10 @@ use super::super::{
     output::{Icon, narrator::Narrator},
     signals::Signals,
 };
-use crate::{domain::model::Phase, reconcile::status::SessionStatus};
+use crate::{
+    domain::model::Phase,
+    reconcile::status::{NetWord, SessionStatus},
+};
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
@@ -79,6 +82,12 @@ impl Up {
             output.print(status.url.as_deref().unwrap_or_default())?;
         }
         let code = verdict(&status).unwrap_or(ExitCode::SessionFailed);
+        if code == ExitCode::Ok && !status.nets.iter().any(|net| net.state == NetWord::Holds) {
+            let text = format!(
+                "no net holds: should labguard never come back, nothing in the cloud ends {session} (`labguard status {session}` says why)"
+            );
+            output.say(Icon::Warn, &text);
+        }
         if code == ExitCode::LeftBehind {
             let text = format!("{session} is stuck; labguard goes on trying: `labguard status {session}`");
             output.say(Icon::Fail, &text);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::model::{ImageProgress, Life, Span, Timestamp},
-    reconcile::status::SessionStatus,
+    reconcile::status::{NetWord, SessionStatus},
 };
 
 /// One thing to tell.
@@ -66,6 +66,18 @@ pub fn changes(before: Option<&SessionStatus>, now: &SessionStatus) -> Vec<Line>
             && old.and_then(|old| old.fault.as_ref()) != Some(fault)
         {
             lines.push(tell(Icon::Warn, format!("{name}: {fault}")));
+        }
+    }
+    for net in &now.nets {
+        let old = before.and_then(|before| before.nets.iter().find(|old| old.net == net.net));
+        if old.is_some_and(|old| (old.state, &old.detail) == (net.state, &net.detail)) {
+            continue;
+        }
+        let text = format!("net {} {}: {}", net.net.name(), net.state.name(), net.detail);
+        match net.state {
+            NetWord::Holds => lines.push(tell(Icon::Done, text)),
+            NetWord::Fails => lines.push(tell(Icon::Warn, text)),
+            NetWord::Off | NetWord::Pending => {}
         }
     }
     if before.is_some_and(|before| before.restarts < now.restarts) {
@@ -222,7 +234,13 @@ mod tests {
         let texts = |lines: Vec<Line>| lines.into_iter().map(|line| line.text).collect::<Vec<_>>();
         assert_eq!(
             texts(changes(None, &status)),
-            ["account 000000000000, us-east-1", "cluster lab", "task 1 token-1", "healthy: GET /ping answered 200",]
+            [
+                "account 000000000000, us-east-1",
+                "cluster lab",
+                "task 1 token-1",
+                "net scheduler holds: schedules outside the task stop it",
+                "healthy: GET /ping answered 200",
+            ]
         );
         assert!(changes(Some(&status), &status).is_empty());
         let mut ended = status.clone();
@@ -232,6 +250,19 @@ mod tests {
             texts(changes(Some(&status), &ended)),
             ["ending: idle timeout (idle for 20m of 20m)", "task 1 token-1 gone",]
         );
+    }
+
+    #[test]
+    fn a_net_that_tears_is_a_warning_and_one_that_is_being_made_is_not_told() {
+        let before = fake::running();
+        let mut now = before.clone();
+        now.nets[0].state = NetWord::Fails;
+        now.nets[0].detail = "its schedules could not be set".into();
+        let lines = changes(Some(&before), &now);
+        assert_eq!(lines, [tell(Icon::Warn, "net scheduler does not hold: its schedules could not be set")]);
+        assert!(changes(Some(&now), &now).is_empty());
+        now.nets[0].state = NetWord::Pending;
+        assert!(changes(Some(&before), &now).is_empty());
     }
 
     #[test]

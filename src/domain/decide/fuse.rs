@@ -37,8 +37,18 @@ const LATER: Span = Span::from_mins(5);
 /// Tries to set schedules after which they are not expected to succeed soon: about five minutes.
 const TRIES: u32 = 12;
 
-/// Between tries to set schedules, once it was given up to expect them to succeed.
+/// The same where AWS does not let the schedules take on their role: about two minutes, which is what a new role takes to
+/// get about (aws-facts §6.3).
+const ROLE_TRIES: u32 = 32;
+
+/// Between those tries, at most: a task waits for them.
+const ROLE_WAIT: Span = Span::from_secs(4);
+
+/// Between tries to make the net, once it was given up to expect it: a right may be given, a service come back.
 const AGAIN: Span = Span::from_mins(10);
+
+/// For how long a task waits to know whether a net holds that the policy does not require.
+const PATIENCE: Span = Span::from_mins(2);
 
 /// Offsets from the deadline: a call that AWS refuses is lost, so each waits for what must be gone before it, and comes
 /// once more (aws-facts §6.2, §11).
@@ -54,7 +64,8 @@ fn wanted(turn: &Turn<'_>) -> bool {
     turn.policy().fuse.has(Net::Scheduler)
 }
 
-/// Whether a task must wait: it is not known yet whether the net holds. That takes [`retry::PATIENCE`] at most.
+/// Whether a task must wait: it is not known yet whether the net holds. That takes [`PATIENCE`] at most, and
+/// [`retry::PATIENCE`] where the policy requires it.
 pub(super) fn undecided(turn: &Turn<'_>) -> bool {
     wanted(turn) && !turn.record.nets.contains_key(&Net::Scheduler)
 }
@@ -65,15 +76,26 @@ pub(super) fn steps(turn: &mut Turn<'_>) {
         return;
     }
     let session = turn.record.id.to_string();
-    if lost(turn, GROUP).is_none() {
-        deploy_order::ensure(turn, GROUP, Spec::ScheduleGroup { name: group_name(&session) }, false);
-    }
-    if turn.policy().fuse.scheduler_role.is_none() && lost(turn, ROLE).is_none() {
+    make(turn, GROUP, Spec::ScheduleGroup { name: group_name(&session) });
+    // A role without a group would be made and removed for nothing, wherever there is no right to make groups.
+    if turn.policy().fuse.scheduler_role.is_none() && live(turn, GROUP).is_some() {
         let (name, group) = (role_name(&session), group_name(&session));
         let cluster = turn.names().cluster;
-        deploy_order::ensure(turn, ROLE, Spec::SchedulerRole { name, group, cluster }, false);
+        make(turn, ROLE, Spec::SchedulerRole { name, group, cluster });
     }
     arm(turn);
+}
+
+/// Asks for it; once it was given up, only now and then, and never for what is somebody else's.
+fn make(turn: &mut Turn<'_>, key: ResourceKey, spec: Spec) {
+    if lost(turn, key).is_some() {
+        let resource = turn.record.resources.get(&key).filter(|it| it.life == Life::Intended);
+        let Some(at) = resource.and_then(|it| it.last_fault.as_ref()).map(|(at, _)| *at) else { return };
+        if !turn.reached(at + AGAIN) {
+            return;
+        }
+    }
+    deploy_order::ensure(turn, key, spec, false);
 }
 
 /// Sets what is missing, and moves all when the deadline has moved. A stopped session's, too.
@@ -85,7 +107,13 @@ pub(super) fn arm(turn: &mut Turn<'_>) {
     look_again_in_time(turn);
     let Some(schedules) = due(turn).filter(|schedules| !schedules.is_empty()) else { return };
     if let Some((at, fault)) = &group.last_fault {
-        let wait = if hopeless(fault, group.failures) { AGAIN } else { retry::create_wait(group.failures) };
+        let wait = if hopeless(fault, group.failures) {
+            AGAIN
+        } else if fault.class == FaultClass::Dependency {
+            retry::create_wait(group.failures).min(ROLE_WAIT)
+        } else {
+            retry::create_wait(group.failures)
+        };
         if !turn.reached(*at + wait) {
             return;
         }
@@ -110,7 +138,8 @@ fn live<'t>(turn: &'t Turn<'_>, key: ResourceKey) -> Option<&'t Resource> {
 /// Whether schedules that could not be set so far are not expected to be set soon.
 const fn hopeless(fault: &Fault, failures: u32) -> bool {
     let may_pass = fault.class.may_pass() || matches!(fault.class, FaultClass::Expired | FaultClass::NotFound);
-    !may_pass || failures >= TRIES
+    let tries = if matches!(fault.class, FaultClass::Dependency) { ROLE_TRIES } else { TRIES };
+    !may_pass || failures >= tries
 }
 
 /// ARN of the role that the schedules act as, once there is one.
@@ -207,7 +236,19 @@ fn lost(turn: &Turn<'_>, key: ResourceKey) -> Option<String> {
     }
     let (_, fault) = resource.last_fault.as_ref()?;
     let why = retry::given_up(Some(kind), fault, resource.failures, resource.intended_at, turn.now)?;
-    Some(format!("the {kind} {name} could not be made: {why}: {fault}"))
+    Some(format!("the {kind} {name} could not be made: {why}: {}", told(fault)))
+}
+
+/// A fault as it may be told again and again: each of AWS's answers has a number of its own. Where a right is missing, what
+/// to attach.
+fn told(fault: &Fault) -> String {
+    let advice = match fault.class {
+        FaultClass::Denied => {
+            Some(format!("attach deploy/iam/labguard-fuse-policy.json; it is tried again every {AGAIN}"))
+        }
+        _ => fault.advice.clone(),
+    };
+    Fault { request_id: None, advice, ..fault.clone() }.to_string()
 }
 
 /// Notes whether the net holds, as soon as that is known and when it changes; ends what requires it and cannot have it.
@@ -215,7 +256,7 @@ pub(super) fn judge(turn: &mut Turn<'_>) {
     if !wanted(turn) {
         return;
     }
-    if let Some((holds, detail)) = verdict(turn) {
+    if let Some((holds, detail)) = verdict(turn).or_else(|| overdue(turn)) {
         let known = turn.record.nets.get(&Net::Scheduler);
         if known.is_none_or(|known| known.holds != holds || known.detail != detail) {
             turn.note(Event::NetChanged { net: Net::Scheduler, holds, detail });
@@ -242,12 +283,29 @@ fn verdict(turn: &Turn<'_>) -> Option<(bool, String)> {
     if let Some((_, fault)) = group.last_fault.as_ref().filter(|_| missing) {
         let why = retry::explain(fault);
         return hopeless(fault, group.failures)
-            .then(|| (false, format!("its schedules could not be set: {why}: {fault}")));
+            .then(|| (false, format!("its schedules could not be set: {why}: {}", told(fault))));
     }
     (role(turn).is_some() && !missing).then(|| {
         let what = "schedules outside the task stop it at the deadline, and remove what one call can remove";
         (true, what.to_owned())
     })
+}
+
+/// What is not known in time counts as not holding, so that no task waits for it without end. It may hold later.
+fn overdue(turn: &mut Turn<'_>) -> Option<(bool, String)> {
+    if turn.record.nets.contains_key(&Net::Scheduler) {
+        return None;
+    }
+    let began = turn.record.resources.get(&GROUP)?.intended_at;
+    let patience = if turn.policy().fuse.requires(Net::Scheduler) { retry::PATIENCE } else { PATIENCE };
+    if !turn.reached(began + patience) {
+        return None;
+    }
+    let faults = [GROUP, ROLE].into_iter().filter_map(|key| turn.record.resources.get(&key)?.last_fault.as_ref());
+    let why = faults
+        .max_by_key(|(at, _)| *at)
+        .map_or_else(String::new, |(_, fault)| format!(": {}: {}", retry::explain(fault), told(fault)));
+    Some((false, format!("it could not be made within {patience}, which is tried on{why}")))
 }
 
 #[cfg(test)]

@@ -303,6 +303,28 @@ fn sessions() -> impl Strategy<Value = Record> {
     )
 }
 
+#[test]
+fn what_labguard_itself_used_counts_on_the_day_that_it_was_used() {
+    // Midnights of UTC, of India (18:30) and of Nepal (18:15): every zone's is at a quarter of an hour.
+    for (midnight, after) in [("2027-02-22T00:00:00Z", 40), ("2027-02-22T18:30:00Z", 1), ("2027-02-22T18:15:00Z", 899)]
+    {
+        let midnight: Timestamp = midnight.parse().unwrap();
+        let used = midnight + Span::from_secs(after);
+        let mut record = record();
+        record.apply(used, &Event::Scheduled { schedules: vec![("stop".into(), used + Span::from_mins(60))] });
+        let of = |from, until| spent_between(&record, &card(), from, until);
+        assert_eq!(of(midnight - Span::from_mins(1440), midnight), Money::ZERO, "{midnight} {after}");
+        let day = of(midnight, midnight + Span::from_mins(1440));
+        assert_eq!(day, spend(&record, &card(), used).0, "{midnight} {after}");
+        assert!(day > Money::ZERO);
+    }
+    // In the very instant in which it was used it is counted, too.
+    let mut record = record();
+    let full: Timestamp = "2027-02-22T01:00:00Z".parse().unwrap();
+    record.apply(full, &Event::Metered { put_metric_calls: 1000, metric_hours: 0 });
+    assert!(spend(&record, &card(), full).0 > Money::ZERO);
+}
+
 proptest! {
     #[test]
     fn spend_is_the_sum_of_the_lines_never_falls_and_is_never_negative(

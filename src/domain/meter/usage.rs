@@ -65,7 +65,7 @@ impl Use<'_> {
                 let secs = end.since(from).as_secs_ceil().max(least).next_multiple_of(step);
                 secs.saturating_mul(each)
             }
-            Flow::Count(counts, of) => counts.range(..=at).map(|(_, metered)| of(metered)).sum(),
+            Flow::Count(counts, of) => counts.range(..at).map(|(_, metered)| of(metered)).sum(),
         }
     }
 

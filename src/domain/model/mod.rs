@@ -47,7 +47,7 @@ pub use plan::{Forecast, Limit, Outlook, Plan, SentinelLease, Step, Watch};
 pub use price::{Accounting, Basis, Item, Price, RateCard, UnknownItem};
 pub use receipt::{CostLine, Estimate, Receipt, ReceiptResource, Units};
 pub use record::{Desired, Ending, Extensions, LastActivity, Lease, Metered, Record, Scan};
-pub use resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind};
+pub use resource::{Action, Askings, Effect, Life, Resource, ResourceKey, ResourceKind};
 pub use scan::{ScanReading, ScanStatus, ScanVerdict, Severity};
 pub use size::{Arch, IllegalSize, TaskSize};
 pub use spec::{

@@ -19,7 +19,7 @@ use super::{
     net::{Net, NetState},
     phase::{Cause, Phase, Stage},
     price::{Accounting, RateCard},
-    resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind},
+    resource::{Action, Askings, Effect, Life, Resource, ResourceKey, ResourceKind},
     scan::ScanVerdict,
     spec::Network,
     task::TaskLoss,
@@ -198,7 +198,7 @@ pub struct Record {
     /// The prices it is billed by, each card from an instant on.
     #[serde(default)]
     pub prices: Vec<(Timestamp, Arc<RateCard>)>,
-    /// labguard's own use of AWS for it, by the hour in which it was journalled.
+    /// labguard's own use of AWS for it, by the beginning of the quarter of an hour in which it was journalled.
     #[serde(default)]
     pub metered: BTreeMap<Timestamp, Metered>,
     /// The latest instant it was heard of at.
@@ -230,8 +230,8 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Milliseconds of an hour.
-const HOUR: i64 = 3_600_000;
+/// Milliseconds of a quarter of an hour: every time zone's midnight is at the end of one.
+const QUARTER: i64 = 900_000;
 
 /// How its use is counted, of a policy as journalled.
 fn accounting(policy: &serde_json::Value) -> Accounting {
@@ -354,8 +354,11 @@ impl Record {
             }
             Event::Intended { key, action, name, size } => self.intend(at, *key, *action, name, *size),
             Event::Done { key, action, effect, id } => self.done(at, *key, *action, *effect, id.as_deref()),
-            Event::Failed { key: Some(key), fault, .. } => {
+            Event::Failed { key: Some(key), action, fault } => {
                 if let Some(resource) = self.resources.get_mut(key) {
+                    if *action == Action::Create {
+                        resource.count_refusal(fault);
+                    }
                     resource.failures = resource.failures.saturating_add(1);
                     resource.last_fault = Some((at, fault.clone()));
                 }
@@ -486,10 +489,10 @@ impl Record {
         }
     }
 
-    /// labguard's own use in this hour.
+    /// labguard's own use in this quarter of an hour: what is used at the end of one belongs to it.
     fn metered_now(&mut self) -> &mut Metered {
-        let hour = Timestamp::from_millis((self.heard_at + self.set_back).as_millis().div_euclid(HOUR) * HOUR);
-        self.metered.entry(hour).or_default()
+        let now = (self.heard_at + self.set_back).as_millis() - 1;
+        self.metered.entry(Timestamp::from_millis(now.div_euclid(QUARTER) * QUARTER)).or_default()
     }
 
     /// What idle time is counted from moves with the clock: it is as long ago as it was.
@@ -529,6 +532,7 @@ impl Record {
                     *resource = Resource::intended(at, set_back, name);
                 }
                 resource.asked_at = Some(at);
+                resource.count_asking();
                 resource.size = size.or(resource.size);
             }
             Action::Stop | Action::Remove => {
@@ -646,6 +650,7 @@ impl Resource {
             intended_at: at,
             set_back: (set_back, Span::ZERO),
             asked_at: None,
+            asked: Askings::default(),
             live_at: None,
             leaving_at: None,
             gone_at: None,

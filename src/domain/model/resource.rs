@@ -218,6 +218,44 @@ impl Life {
     }
 }
 
+/// How often a creation was asked for, and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Askings {
+    /// How often it was asked for.
+    pub asked: u32,
+    /// How many of those were refused for good: nothing can have come of them.
+    pub refused: u32,
+}
+
+impl Askings {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether each was refused.
+    const fn all_refused(self) -> bool {
+        self.asked > 0 && self.asked == self.refused
+    }
+}
+
+/// Calls of which something comes, or nothing: whoever is refused by them has made nothing.
+fn is_refusal(fault: &Fault) -> bool {
+    let creating = matches!(
+        fault.operation.as_str(),
+        "ecr:CreateRepository"
+            | "logs:CreateLogGroup"
+            | "iam:CreateRole"
+            | "ecs:CreateCluster"
+            | "ec2:CreateSecurityGroup"
+            | "ecs:RegisterTaskDefinition"
+            | "ecs:CreateService"
+            | "ecs:RunTask"
+            | "scheduler:CreateScheduleGroup"
+    );
+    creating && matches!(fault.class, FaultClass::Denied | FaultClass::Rejected | FaultClass::Quota)
+}
+
 /// One resource in the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
@@ -238,6 +276,9 @@ pub struct Resource {
     /// When its present action was last asked of the cloud.
     #[serde(default)]
     pub asked_at: Option<Timestamp>,
+    /// How often its creation was asked for, and how many of those were refused for good.
+    #[serde(default, skip_serializing_if = "Askings::is_none")]
+    pub asked: Askings,
     /// When we learnt that it exists.
     pub live_at: Option<Timestamp>,
     /// When its removal or stop was first asked for.
@@ -258,26 +299,25 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// Whether its creation was asked for once only and that very call was refused for good: then nothing of it
-    /// exists, and no read is needed to prove it (the right to read may be what is missing, too).
+    /// Whether its creation was refused for good each time that it was asked for: then nothing of it exists, and no read
+    /// is needed to prove it (the right to read may be what is missing, too).
     #[must_use]
     pub fn was_refused(&self) -> bool {
-        let asked_once = self.asked_at.is_none_or(|asked| asked == self.intended_at);
-        let refusal = self.last_fault.as_ref().is_some_and(|(_, fault)| {
-            let creating = matches!(
-                fault.operation.as_str(),
-                "ecr:CreateRepository"
-                    | "logs:CreateLogGroup"
-                    | "iam:CreateRole"
-                    | "ecs:CreateCluster"
-                    | "ec2:CreateSecurityGroup"
-                    | "ecs:RegisterTaskDefinition"
-                    | "ecs:CreateService"
-                    | "ecs:RunTask"
-                    | "scheduler:CreateScheduleGroup"
-            );
-            creating && matches!(fault.class, FaultClass::Denied | FaultClass::Rejected | FaultClass::Quota)
-        });
-        self.live_at.is_none() && asked_once && refusal && matches!(self.life, Life::Intended | Life::Never)
+        let refused = self.last_fault.as_ref().is_some_and(|(_, fault)| is_refusal(fault));
+        // A record of before these were counted knows only whether it was asked once.
+        let each = self.asked.all_refused() || self.asked_at.is_none_or(|asked| asked == self.intended_at);
+        self.live_at.is_none() && each && refused && matches!(self.life, Life::Intended | Life::Never)
+    }
+
+    /// Counts a creation that is asked for.
+    pub(super) const fn count_asking(&mut self) {
+        self.asked.asked = self.asked.asked.saturating_add(1);
+    }
+
+    /// Counts what came of one.
+    pub(super) fn count_refusal(&mut self, fault: &Fault) {
+        if is_refusal(fault) {
+            self.asked.refused = self.asked.refused.saturating_add(1);
+        }
     }
 }

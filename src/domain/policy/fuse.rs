@@ -1,7 +1,7 @@
 //! What ends the spend in the cloud when labguard is gone: the nets that a session has, and those it must have.
 //!
-//! Guarantees: the default has no net and requires none, so that a policy of before reads as it was meant. Must never
-//! hold a secret: the policy is journalled whole.
+//! Guarantees: what a policy of before does not say is no net, so that it reads as it was meant; what a configuration does
+//! not say is `default.toml`'s. Must never hold a secret: the policy is journalled whole.
 
 use serde::{Deserialize, Serialize};
 
