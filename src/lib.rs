@@ -40,7 +40,7 @@
 //! Apart, as if they were not ours: [`sandbox`], AWS on loopback, and [`predictor`], an application to deploy; and
 //! [`sentinel`], the guard inside a task, which is a program of its own, too.
 //!
-//! `domain`, `cloud`, `sandbox`, `predictor` and `sentinel` are crates of their own, so that no compiler needs more than 2 GB: their
+//! `domain`, `cloud`, `image`, `sandbox`, `predictor` and `sentinel` are crates of their own, so that no compiler needs more than 2 GB: their
 //! folders have a `Cargo.toml` and a `lib.rs`. `clock` and `transport`, which they share, are one in `src/boundary`. The files
 //! stand where all do, and `crate::domain::…` reads the same in each.
 //!
@@ -61,7 +61,6 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod image;
 pub mod journal;
 pub mod probe;
 pub mod rates;
@@ -73,6 +72,7 @@ pub mod telemetry;
 pub use labguard_boundary::{clock, transport};
 pub use labguard_cloud::cloud;
 pub use labguard_domain::domain;
+pub use labguard_image::image;
 pub use labguard_predictor::predictor;
 pub use labguard_sandbox::sandbox;
 pub use labguard_sentinel::sentinel;
