@@ -17,15 +17,13 @@ pub use error::CliError;
 pub use exit_code::ExitCode;
 pub use tree::Cli;
 
-use clap::Parser as _;
-
 use self::{output::Icon, tree::Command};
 
 /// Parses the command line, does what it says, and answers the exit code: one of [`ExitCode`]'s, or that of the command
 /// which `with-lease` ran. Wrong usage leaves here with 2.
 #[must_use]
 pub fn main() -> u8 {
-    let cli = Cli::parse();
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     if let Command::Contain(args) = cli.command {
         // Becomes the container's process: no runtime, no other thread.
         return args.run().number();

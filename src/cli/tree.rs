@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use super::command;
 
@@ -32,15 +32,58 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// Flags that add up, before the command and after it: of clap's own global ones only those of one place would count.
+const ADDING: [&str; 2] = ["config", "set"];
+
+impl Cli {
+    /// The whole tree, as it is parsed, shown and completed.
+    #[must_use]
+    pub fn tree() -> clap::Command {
+        let root = Cli::command();
+        let adding: Vec<clap::Arg> =
+            root.get_arguments().filter(|arg| ADDING.contains(&arg.get_id().as_str())).cloned().collect();
+        below(root, &adding)
+    }
+
+    /// Reads a command line, with the program's own name first.
+    ///
+    /// # Errors
+    /// What is wrong with it, or what it asked to be shown, for people.
+    pub fn read<W: Into<std::ffi::OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Cli, clap::Error> {
+        let mut tree = Cli::tree();
+        let matches = tree.try_get_matches_from_mut(words)?;
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut tree))?;
+        cli.global.config = everywhere(&matches, "config");
+        cli.global.set = everywhere(&matches, "set");
+        Ok(cli)
+    }
+}
+
+/// The same command, whose subcommands take these flags, too.
+fn below(command: clap::Command, flags: &[clap::Arg]) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    names
+        .into_iter()
+        .fold(command, |command, name| command.mut_subcommand(name, |sub| below(sub.args(flags.to_vec()), flags)))
+}
+
+/// What a flag was given, from the program's name to the last subcommand.
+fn everywhere<T: Clone + Send + Sync + 'static>(matches: &clap::ArgMatches, flag: &str) -> Vec<T> {
+    let levels =
+        std::iter::successors(Some(matches), |level| level.subcommand().map(|(_, deeper): (&str, _)| deeper));
+    let given = levels.filter_map(|level| level.try_get_many::<T>(flag).ok().flatten());
+    given.flatten().cloned().collect()
+}
+
 /// Flags of every command.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Configuration file or folder; may be given several times, later ones win.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     pub config: Vec<PathBuf>,
-    /// Sets one configuration key: `sessions.admission.limits.budget="1 USD"`.
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    /// Sets one configuration key: `sessions.admission.limits.budget="1 USD"`; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Data as JSON.
     #[arg(long, global = true)]
@@ -133,17 +176,17 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, error::ErrorKind};
+    use clap::error::ErrorKind;
 
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split(' '))
+        Cli::read(line.split(' '))
     }
 
     #[test]
     fn the_tree_is_sound() {
-        Cli::command().debug_assert();
+        Cli::tree().debug_assert();
     }
 
     #[test]
@@ -158,12 +201,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_before_the_command_and_after_it_counts_together_in_order() {
+        for (line, set) in [
+            ("labguard --set a=1 up x --set b=2", vec!["a=1", "b=2"]),
+            ("labguard --set a=1 --set b=2 up x", vec!["a=1", "b=2"]),
+            ("labguard --set a=1 rates --set b=2 refresh --set a=3", vec!["a=1", "b=2", "a=3"]),
+            ("labguard --set a=1 with-lease --set b=2 -- env --set c=3", vec!["a=1", "b=2"]),
+            ("labguard up x", vec![]),
+        ] {
+            assert_eq!(parse(line).unwrap().global.set, set, "{line}");
+        }
+        let cli = parse("labguard --config a.toml up x --config b.toml").unwrap();
+        assert_eq!(cli.global.config, [PathBuf::from("a.toml"), PathBuf::from("b.toml")]);
+        let help = parse("labguard rates refresh --help").unwrap_err().to_string();
+        assert!(help.contains("--set <KEY=VALUE>") && help.contains("--config <FILE>"), "{help}");
+        let wrong = parse("labguard up x --set").unwrap_err();
+        assert_eq!((wrong.kind(), wrong.exit_code()), (ErrorKind::InvalidValue, 2));
+    }
+
+    #[test]
     fn extend_takes_exactly_one_limit_and_reads_it_strictly() {
         for good in ["--lifetime 30m", "--idle 1h", "--budget=0.50USD", "--budget $2"] {
             let line = format!("labguard extend admission {good}");
             assert_eq!(parse(&line).is_ok(), good != "--budget=0.50USD", "{line}");
         }
-        assert!(Cli::try_parse_from(["labguard", "extend", "admission", "--budget", "0.50 USD"]).is_ok());
+        assert!(Cli::read(["labguard", "extend", "admission", "--budget", "0.50 USD"]).is_ok());
         for bad in ["", " --lifetime 30m --idle 1h", " --lifetime soon", " --lifetime 0s", " --budget $0"] {
             let error = parse(&format!("labguard extend admission{bad}")).unwrap_err();
             assert_ne!(error.kind(), ErrorKind::DisplayHelp, "{bad}");
@@ -182,13 +244,13 @@ mod tests {
     fn hidden_commands_are_there_and_not_shown() {
         assert!(parse("labguard predictor serve").is_ok());
         assert!(parse("labguard sentinel").is_ok() && parse("labguard sentinel healthy").is_ok());
-        let help = Cli::command().render_long_help().to_string();
+        let help = Cli::tree().render_long_help().to_string();
         assert!(!help.contains("__contain") && !help.contains("predictor"), "{help}");
     }
 
     #[test]
     fn the_help_names_every_command_in_one_line() {
-        let help = Cli::command().render_help().to_string();
+        let help = Cli::tree().render_help().to_string();
         let names: Vec<&str> = help
             .lines()
             .skip_while(|line| *line != "Commands:")

@@ -1,6 +1,6 @@
 //! `labguard completions`: for the user's shell.
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
 use super::super::{Cli, CliError, Context, ExitCode};
@@ -20,7 +20,7 @@ impl Completions {
     /// When stdout cannot be written.
     pub fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "labguard", &mut script);
+        clap_complete::generate(self.shell, &mut Cli::tree(), "labguard", &mut script);
         context.output.print(&String::from_utf8_lossy(&script))?;
         Ok(ExitCode::Ok)
     }
