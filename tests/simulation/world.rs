@@ -168,7 +168,7 @@ impl World {
         let specs = [
             (ResourceKind::Repository, Spec::repository("theirs/app".to_owned())),
             (ResourceKind::LogGroup, Spec::LogGroup { name: "/theirs".to_owned(), retention_days: 1 }),
-            (ResourceKind::Cluster, Spec::Cluster { name: "their-cluster".to_owned(), spot: false }),
+            (ResourceKind::Cluster, Spec::Cluster { name: "their-cluster".to_owned(), spot: false, insights: false }),
             (
                 ResourceKind::SecurityGroup,
                 Spec::SecurityGroup {
