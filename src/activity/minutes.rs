@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn at(mins: u64, secs: u64) -> Timestamp {
-        Timestamp::from_millis(1_795_000_020_000 - 1_795_000_020_000 % 60_000) + Span::from_secs(mins * 60 + secs)
+        Timestamp::from_millis(1_795_000_020_000) + Span::from_secs(mins * 60 + secs)
     }
 
     fn five() -> Minutes {

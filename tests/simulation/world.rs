@@ -138,6 +138,7 @@ impl World {
         policy.task.environment = behaviour(&mut rng);
         // By the seed itself, so that every other seed plays as it always did.
         policy.fuse.scheduler = seed.is_multiple_of(3);
+        policy.activity.insights.enabled = seed % 5 == 2;
         // The simulated container's counter counts users only.
         policy.activity.labels.clear();
         let small_disk = rng.random_bool(0.15);

@@ -60,10 +60,9 @@ impl CloudWatch {
         put("ConsumedLCUs", alone.clone(), 0.001, "None");
         if requests > 0 {
             let grouped = target_group.map(|group| ("TargetGroup".to_owned(), group.to_owned()));
-            for dimensions in [Some(alone.clone()), grouped.map(|it| [alone.clone(), vec![it]].concat())] {
-                if let Some(dimensions) = dimensions {
-                    put("RequestCount", dimensions, f64::from(requests), "Count");
-                }
+            for dimensions in [Some(alone.clone()), grouped.map(|it| [alone, vec![it]].concat())].into_iter().flatten()
+            {
+                put("RequestCount", dimensions, f64::from(requests), "Count");
             }
         }
     }
