@@ -1,4 +1,5 @@
-//! Sources of activity in whole sessions, in memory under paused time: the log, the operator's command, and gaps.
+//! Sources of activity in whole sessions, in memory under paused time: the log, the operator's command, what CloudWatch
+//! knows, whose use counts by address, and gaps.
 
 #[path = "support/lab.rs"]
 mod lab;
@@ -9,10 +10,12 @@ mod memory;
 use std::time::Duration;
 
 use labguard::{
+    cloud::Owner,
     domain::{
-        model::{Cause, Sign, Source, Span, Timestamp},
+        model::{Cause, Effect, Item, Observed, Removal, ResourceKind, SessionId, Sign, Source, Span, Spec, Timestamp},
         policy::Policy,
     },
+    reconcile::{handle::Control, status::SessionStatus},
     sandbox::latency::Latency,
 };
 use memory::House;
@@ -161,4 +164,227 @@ async fn the_operators_command_keeps_a_session_and_its_silence_is_a_gap() {
     says(folder.path(), "{\"sign\":\"unknown\",\"why\":\"it says nothing\"}");
     session.until("a gap", gap).await;
     session.ended().await;
+}
+
+/// Container Insights alone, as late as AWS may be.
+async fn insights() -> (House, Policy) {
+    let house = House::new(Latency { insights: Span::from_secs(150), ..Latency::fast() }).await;
+    let mut policy = policy(&house);
+    policy.activity.insights.enabled = true;
+    (house, policy)
+}
+
+fn sign_of(status: &SessionStatus, source: Source) -> &Sign {
+    &status.sources.iter().find(|reading| reading.source == source).unwrap().sign
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_container_insights_show_keeps_a_session_and_the_probes_do_not() {
+    let (house, policy) = insights().await;
+    let session = house.open(policy.clone()).await;
+    let ip = session.until_live().await;
+    tokio::time::sleep(MINUTE).await;
+    assert!(matches!(sign_of(&session.status(), Source::Insights), Sign::Unknown { why, .. } if why.contains("yet")));
+    // Half an hour of computing, longer than the idle time.
+    for _ in 0..30 {
+        assert!(house.containers.work(&ip, 0, 0, Span::from_secs(30)));
+        tokio::time::sleep(MINUTE).await;
+    }
+    let computed = house.parts.clock.now();
+    tokio::time::sleep(8 * MINUTE).await;
+    let status = session.status();
+    let used = status.last_activity.clone().unwrap();
+    assert_eq!(
+        (used.source.as_str(), used.what.as_str()),
+        ("insights", "CPU 200 %"),
+        "30 s of a quarter vCPU's minute"
+    );
+    assert!(used.at.since(computed).max(computed.since(used.at)) <= Span::from_mins(2), "{} for {computed}", used.at);
+    assert!(matches!(sign_of(&status, Source::Insights), Sign::Quiet { .. }));
+    // A download: network alone.
+    assert!(house.containers.work(&ip, 10_000, 4_000_000, Span::ZERO));
+    tokio::time::sleep(8 * MINUTE).await;
+    let used = session.status().last_activity.clone().unwrap();
+    assert!(used.what.starts_with("network 6"), "4,010,000 bytes in a minute, and the probes': {}", used.what);
+    let limit = session.status().limits[0].clone();
+    let late = policy.activity.insights.latency + policy.activity.insights.interval;
+    assert_eq!(limit.at, used.at + Span::from_mins(10) + late, "{limit:?}");
+    let ended = session.until("ending", |status| status.ending.is_some()).await;
+    assert!(ended.at >= limit.at && ended.at.since(limit.at) <= policy.activity.insights.interval, "{}", ended.at);
+    let receipt = session.closed().await;
+    assert_eq!(receipt.cause, Some(Cause::Idle));
+    assert_eq!(house.left(), Vec::<String>::new(), "its log group among what AWS writes late");
+}
+
+#[tokio::test(start_paused = true)]
+async fn container_insights_are_on_for_the_session_alone_and_what_they_cost_is_planned_counted_and_told() {
+    let (house, policy) = insights().await;
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    let ecs = aws_sdk_ecs::Client::new(&house.sdk().await);
+    let cluster = policy.names.for_session(&session.id).cluster;
+    let included = aws_sdk_ecs::types::ClusterField::Settings;
+    let described = ecs.describe_clusters().clusters(&cluster).include(included).send().await.unwrap();
+    assert_eq!(described.clusters()[0].settings()[0].value(), Some("enabled"));
+    let group = format!("logs group /aws/ecs/containerinsights/{cluster}/performance");
+    assert!(house.left().contains(&group), "{:?}", house.left());
+    tokio::time::sleep(9 * MINUTE).await;
+    let plan = session.lab.engine.plan("lab").unwrap();
+    let line = |item| plan.per_hour.iter().find(|line| line.billed_as == Some(item)).unwrap().clone();
+    assert_eq!((line(Item::Metric).units.of, line(Item::Metric).amount.exact().as_str()), (24, "0.009863014 USD"));
+    assert_eq!((line(Item::MetricReads).units.of, line(Item::MetricReads).amount.exact().as_str()), (90, "0.0009 USD"));
+    assert!(plan.resources.iter().any(|(kind, _)| *kind == ResourceKind::InsightsLog));
+    let receipt = session.ended().await;
+    let asked = house.sandbox.calls()["cloudwatch:GetMetricData"];
+    let read = receipt.lines.iter().find(|line| line.billed_as == Some(Item::MetricReads)).unwrap();
+    assert_eq!((read.units.of, read.units.per), (3 * asked, 1000), "every metric that was asked for");
+    assert!(asked >= 5, "{asked} calls in ten minutes");
+    let metrics = receipt.lines.iter().find(|line| line.billed_as == Some(Item::Metric)).unwrap();
+    assert!(metrics.units.of.is_multiple_of(24) && metrics.units.of >= 24, "{metrics:?}");
+    assert_eq!(house.left(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn container_insights_without_figures_are_a_gap_with_a_reason_and_an_end() {
+    for fault in [None, Some("cloudwatch:GetMetricData=access-denied")] {
+        let house = House::new(Latency { insights: Span::from_mins(600), ..Latency::fast() }).await;
+        let mut policy = policy(&house);
+        policy.activity.insights.enabled = true;
+        if let Some(fault) = fault {
+            house.sandbox.add_fault(fault.parse().unwrap());
+        }
+        let session = house.open(policy).await;
+        session.until_live().await;
+        tokio::time::sleep(7 * MINUTE).await;
+        let status = session.status();
+        assert_eq!(status.idle, None, "nobody knows");
+        let Sign::Unknown { why, .. } = sign_of(&status, Source::Insights) else { panic!("{:?}", status.sources) };
+        let reason =
+            if fault.is_some() { "cloudwatch:GetMetricData" } else { "no data of Container Insights for cluster" };
+        assert!(why.contains(reason), "{why}");
+        let ended = session.until("ending", |status| status.ending.is_some()).await;
+        assert_eq!(ended.ending.as_ref().unwrap().0, Cause::Idle);
+        assert!(ended.ending.as_ref().unwrap().1.contains("use could not be read (insights: "), "{:?}", ended.ending);
+        session.closed().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_balancers_requests_keep_a_session_and_its_idle_minutes_end_it() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = policy(&house);
+    let (name, group) = ("app/lab/50dc6c495c0c9188", "targetgroup/lab/73e2d6bc24d8a067");
+    policy.activity.load_balancer.name = Some(name.to_owned());
+    policy.activity.load_balancer.target_group = Some(group.to_owned());
+    policy.activity.load_balancer.min_requests = 3;
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    let late = Span::from_secs(100);
+    let took = |requests| {
+        let now = house.parts.clock.now();
+        house.sandbox.load_balancer_took(name, Some(group), now, requests, late);
+        // Of another application behind it.
+        house.sandbox.load_balancer_took(name, Some("targetgroup/other/0000000000000000"), now, 50, late);
+        now
+    };
+    let mut last = house.parts.clock.now();
+    for round in 0..25 {
+        // Now and then people; scanners, too few of them, all the time.
+        let people = round % 8 == 0;
+        let at = took(if people { 7 } else { 2 });
+        last = if people { at } else { last };
+        tokio::time::sleep(MINUTE).await;
+    }
+    for _ in 0..40 {
+        if session.status().ending.is_some() {
+            break;
+        }
+        took(0);
+        tokio::time::sleep(MINUTE).await;
+    }
+    let status = session.status();
+    let used = status.last_activity.clone().unwrap();
+    assert_eq!((used.source.as_str(), used.what.as_str()), ("load_balancer", "7 requests in a minute"));
+    assert!(used.at.since(last) <= Span::from_mins(1) && used.at >= last, "{} for {last}", used.at);
+    let (cause, detail) = status.ending.clone().expect("it is idle");
+    assert_eq!(cause, Cause::Idle, "{detail}");
+    let ended = status.at.since(used.at);
+    let lag = policy.activity.load_balancer.latency + policy.activity.load_balancer.interval;
+    assert!(ended >= Span::from_mins(10) + lag, "{ended}");
+    let receipt = session.closed().await;
+    let asked = house.sandbox.calls()["cloudwatch:GetMetricData"];
+    let read = receipt.lines.iter().find(|line| line.billed_as == Some(Item::MetricReads)).unwrap();
+    assert_eq!(read.units.of, 2 * asked);
+    assert!(!receipt.lines.iter().any(|line| line.billed_as == Some(Item::Metric)), "AWS's own metrics cost nothing");
+    assert_eq!(house.left(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_of_known_scanners_do_not_keep_a_session_and_those_without_an_address_do() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = policy(&house);
+    policy.activity.logs.pattern = Some("GET".to_owned());
+    policy.activity.allowed_sources = vec!["203.0.113.0/24".to_owned(), "2001:db8::/32".to_owned()];
+    policy.activity.ignored_sources = vec!["203.0.113.66/32".to_owned()];
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    let log = Log::of(&house, &policy, &session.id).await;
+    let mut last = Vec::new();
+    for line in ["203.0.113.7 - \"GET / HTTP/1.1\" 200", "[2001:db8::5]:4711 GET /", "GET / by nobody knows whom"] {
+        tokio::time::sleep(5 * MINUTE).await;
+        let at = house.parts.clock.now();
+        log.write(at, line).await;
+        // Strangers, all the time.
+        for stranger in ["203.0.113.66:80 GET /", "198.51.100.4 - \"GET / HTTP/1.1\" 404", "[2001:db9::1]:1 GET /"] {
+            tokio::time::sleep(MINUTE).await;
+            log.write(house.parts.clock.now(), stranger).await;
+        }
+        tokio::time::sleep(MINUTE).await;
+        last.push((session.status().last_activity.clone().unwrap().at, at));
+    }
+    for (used, written) in &last {
+        assert_eq!(used, written);
+    }
+    let ended = session.until("ending", |status| status.ending.is_some()).await;
+    assert!(ended.at.since(last[2].1) < Span::from_mins(14), "{} after {:?}", ended.at, last[2]);
+    session.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_group_that_aws_made_anew_is_removed_and_that_of_anothers_cluster_is_not() {
+    let house = House::new(Latency::fast()).await;
+    let session = SessionId::new("lab", 1);
+    let owner = Owner { session: &session, owner: "me" };
+    let logs = aws_sdk_cloudwatchlogs::Client::new(&house.sdk().await);
+    let name = "/aws/ecs/containerinsights/fixed/performance";
+    let removal = Removal {
+        name: name.to_owned(),
+        id: None,
+        cluster: None,
+        vpc: None,
+        reason: String::new(),
+        mark: None,
+        address: None,
+    };
+    let remove = async || house.parts.cloud.remove(owner, ResourceKind::InsightsLog, &removal).await.unwrap();
+    let ours = async || match house.parts.cloud.look(owner, ResourceKind::InsightsLog, &removal).await.unwrap() {
+        Observed::Present(seen) => Some(seen.ours),
+        _ => None,
+    };
+    assert_eq!((ours().await, remove().await), (None, Effect::AlreadyGone));
+    // AWS makes it without tags; no cluster bears its name any more.
+    logs.create_log_group().log_group_name(name).send().await.unwrap();
+    assert_eq!((ours().await, remove().await), (Some(true), Effect::Removed));
+    assert_eq!(house.left(), Vec::<String>::new());
+    // Somebody has made a cluster of that name, and AWS writes of that one.
+    logs.create_log_group().log_group_name(name).send().await.unwrap();
+    let before = house.plant(vec![Spec::Cluster { name: "fixed".to_owned(), spot: false, insights: true }]).await;
+    assert_eq!((ours().await, remove().await), (Some(false), Effect::NotOurs));
+    assert_eq!(house.left(), before);
+    // Another session's own.
+    let other = "/aws/ecs/containerinsights/other/performance";
+    house.plant(vec![Spec::LogGroup { name: other.to_owned(), retention_days: 1 }]).await;
+    let removal = Removal { name: other.to_owned(), ..removal };
+    let effect = house.parts.cloud.remove(owner, ResourceKind::InsightsLog, &removal).await.unwrap();
+    assert_eq!(effect, Effect::NotOurs);
 }

@@ -217,7 +217,7 @@ async fn what_is_adopted_is_used_and_left_standing() {
 async fn of_two_who_make_the_same_cluster_at_once_one_has_it_and_the_other_is_told() {
     let house = House::new(Latency { call: Span::from_millis(50), ..Latency::zero() }).await;
     let (one, two) = (SessionId::new("one", 1), SessionId::new("two", 2));
-    let spec = Spec::Cluster { name: "same".to_owned(), spot: false };
+    let spec = Spec::Cluster { name: "same".to_owned(), spot: false, insights: false };
     let cloud = &house.parts.cloud;
     let key = ResourceKey::only(ResourceKind::Cluster);
     // Both look before either makes: CreateCluster answers 200 to both.

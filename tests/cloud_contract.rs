@@ -192,7 +192,7 @@ async fn every_plain_resource_is_made_once_and_removed_once_and_strangers_are_le
         (ResourceKind::Repository, Spec::Repository { name: format!("labguard/{name}"), settings }),
         (ResourceKind::LogGroup, Spec::LogGroup { name: format!("/labguard/{name}"), retention_days: 1 }),
         (ResourceKind::ExecutionRole, Spec::ExecutionRole { name: name.clone() }),
-        (ResourceKind::Cluster, Spec::Cluster { name: name.clone(), spot: false }),
+        (ResourceKind::Cluster, Spec::Cluster { name: name.clone(), spot: false, insights: false }),
         (ResourceKind::TaskDefinition, Spec::TaskDefinition(definition(&name, IMAGE))),
     ];
     for (kind, spec) in specs {
@@ -264,7 +264,7 @@ async fn a_task_runs_is_found_and_stops(cloud: &Cloud) {
     let name = session.to_string();
     let network = cloud.survey(None, &[]).await.unwrap();
     let make = async |kind, spec: Spec| cloud.ensure(owner, ResourceKey::only(kind), &spec, false).await.unwrap();
-    make(ResourceKind::Cluster, Spec::Cluster { name: name.clone(), spot: false }).await;
+    make(ResourceKind::Cluster, Spec::Cluster { name: name.clone(), spot: false, insights: false }).await;
     let group = Spec::SecurityGroup { name: name.clone(), vpc: network.vpc.clone(), ingress: vec![] };
     let group = make(ResourceKind::SecurityGroup, group).await.id.unwrap();
     let uri = IMAGE;
@@ -367,7 +367,7 @@ async fn what_is_tagged_is_found_by_its_tag(cloud: &Cloud) {
     let session = session("tagged");
     let owner = Owner { session: &session, owner: "contract" };
     let name = session.to_string();
-    let spec = Spec::Cluster { name: name.clone(), spot: false };
+    let spec = Spec::Cluster { name: name.clone(), spot: false, insights: false };
     cloud.ensure(owner, ResourceKey::only(ResourceKind::Cluster), &spec, false).await.unwrap();
     let found = cloud.tagged().await.unwrap();
     let ours = found.iter().find(|tagged| tagged.session == name);

@@ -42,6 +42,7 @@ async fn called() -> BTreeSet<String> {
     note(&lost_answers().await);
     note(&a_scanned_image().await);
     note(&a_log_that_is_watched().await);
+    note(&what_cloudwatch_knows().await);
     note(&a_start_that_fails().await);
     note(&a_sweep().await);
     note(&an_account_of_aws().await);
@@ -86,6 +87,20 @@ async fn a_log_that_is_watched() -> House {
     let house = House::new(Latency::fast()).await;
     let mut policy = house.policy();
     policy.activity.logs.pattern = Some("predict".to_owned());
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+    session.ended().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+/// Container Insights with their log group, and a load balancer.
+async fn what_cloudwatch_knows() -> House {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.activity.insights.enabled = true;
+    policy.activity.load_balancer.name = Some("app/lab/50dc6c495c0c9188".to_owned());
     let session = house.open(policy).await;
     session.until_live().await;
     tokio::time::sleep(std::time::Duration::from_secs(120)).await;

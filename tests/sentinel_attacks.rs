@@ -90,7 +90,7 @@ impl Task {
 
     /// Sends a body as it stands.
     fn post(&self, body: &[u8]) -> (u16, String) {
-        let asked = Asked { method: "POST", path: words::RENEWAL_PATH, authorization: None, body };
+        let asked = Asked { method: "POST", path: words::RENEWAL_PATH, authorization: None, body, peer: None };
         let answer = self.core().handle(self.now(), &asked);
         (answer.status, answer.body)
     }
@@ -104,6 +104,7 @@ impl Transport for Task {
             path: request.uri().path(),
             authorization: authorization.as_deref(),
             body: request.body(),
+            peer: None,
         };
         let answer = self.core().handle(self.now(), &asked);
         self.bodies.lock().unwrap().push(request.body().clone());
@@ -122,6 +123,31 @@ async fn ask(task: &Task, signer: &Signer, wish: &Wish) -> Result<Renewed, Renew
 
 async fn look(task: &Task, signer: &Signer, serial: u64) -> Result<Use, ReadError> {
     read(task, "192.0.2.1", &QUESTION, signer, serial).await
+}
+
+#[test]
+fn only_who_renews_by_the_key_is_taken_for_labguard_and_the_latest_addresses_are_kept() {
+    let (task, signer) = Task::new();
+    let from = |serial: u64, ip: &str, body: Option<String>| {
+        let body = body.unwrap_or_else(|| signer.seal(&wish(serial)));
+        let peer = Some(ip.parse().unwrap());
+        let asked =
+            Asked { method: "POST", path: words::RENEWAL_PATH, authorization: None, body: body.as_bytes(), peer };
+        task.core().handle(task.now(), &asked).status
+    };
+    let known = || task.core().renewers().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let forged = Signer::derive(&[9; 32], signer.session()).unwrap().seal(&wish(5));
+    assert_eq!(from(5, "192.0.2.66", Some(forged)), 401);
+    assert_eq!(known(), Vec::<String>::new(), "a stranger's word changes nothing");
+    assert_eq!(from(5, "198.51.100.1", None), 200);
+    assert_eq!(from(5, "192.0.2.66", None), 409, "replayed");
+    assert_eq!(known(), ["198.51.100.1"]);
+    for last in 2..12 {
+        assert_eq!(from(5 + last, &format!("::ffff:198.51.100.{last}"), None), 200);
+    }
+    assert_eq!(from(50, "198.51.100.7", None), 200);
+    let expected: Vec<String> = [4, 5, 6, 8, 9, 10, 11, 7].map(|last| format!("198.51.100.{last}")).into();
+    assert_eq!(known(), expected);
 }
 
 #[tokio::test]
@@ -204,8 +230,13 @@ async fn what_was_signed_to_read_renews_nothing_and_the_other_way_round() {
     let sealed = signer.seal(&wish(9));
     let own = sealed.trim_end().rsplit('=').next().unwrap();
     assert_eq!(task.post(sealed.replace(own, signature).as_bytes()).0, 401);
-    let asked =
-        Asked { method: "GET", path: words::USE_PATH, authorization: Some(&header.replace(signature, own)), body: b"" };
+    let asked = Asked {
+        method: "GET",
+        path: words::USE_PATH,
+        authorization: Some(&header.replace(signature, own)),
+        body: b"",
+        peer: None,
+    };
     assert_eq!(task.core().handle(task.now(), &asked).status, 401);
 }
 
@@ -297,7 +328,7 @@ async fn use_is_read_with_the_key_only_and_reading_changes_nothing() {
     assert!(matches!(look(&task, &signer, 3).await, Err(ReadError::Refused { status: 409, last_serial: Some(4), .. })));
     let stranger = Signer::derive(&[8; 32], SESSION).unwrap();
     assert!(matches!(look(&task, &stranger, 9).await, Err(ReadError::Refused { status: 401, last_serial: None, .. })));
-    let bare = Asked { method: "GET", path: words::USE_PATH, authorization: None, body: b"" };
+    let bare = Asked { method: "GET", path: words::USE_PATH, authorization: None, body: b"", peer: None };
     assert_eq!(task.core().handle(task.now(), &bare).status, 401);
     for (method, path, status) in [
         ("GET", words::HEALTH_PATH, 200),

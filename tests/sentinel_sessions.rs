@@ -159,6 +159,35 @@ async fn a_labguard_that_comes_back_late_tells_what_its_guard_did_and_goes_on() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_guard_is_told_whose_use_counts_where_the_policy_says_so() {
+    for ranges in [false, true] {
+        let house = House::new(Latency::fast()).await;
+        let mut policy = guarded(&house);
+        if ranges {
+            policy.activity.allowed_sources = vec!["203.0.113.0/24".to_owned(), "2001:db8::/32".to_owned()];
+            policy.activity.ignored_sources = vec!["203.0.113.66/32".to_owned()];
+        }
+        let cluster_of = policy.names.clone();
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let ecs = aws_sdk_ecs::Client::new(&house.sdk().await);
+        let cluster = cluster_of.for_session(&session.id).cluster;
+        let arns = ecs.list_tasks().cluster(&cluster).send().await.unwrap().task_arns.unwrap();
+        let tasks = ecs.describe_tasks().cluster(&cluster).set_tasks(Some(arns)).send().await.unwrap();
+        let overrides = tasks.tasks()[0].overrides().unwrap().container_overrides();
+        let told = |name: &str| {
+            let all = overrides.iter().flat_map(|container| container.environment());
+            all.filter(|pair| pair.name() == Some(name)).find_map(|pair| pair.value().map(str::to_owned))
+        };
+        assert!(told(sentinel::PORTS).is_some());
+        let (allowed, ignored) = (told(sentinel::ALLOWED), told(sentinel::IGNORED));
+        let expected = ranges.then(|| ("203.0.113.0/24,2001:db8::/32".to_owned(), "203.0.113.66/32".to_owned()));
+        assert_eq!(allowed.zip(ignored), expected);
+        session.ended().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn connections_that_the_guard_counts_are_use_and_labguards_own_are_none() {
     for used in [false, true] {
         let house = House::new(Latency::fast()).await;

@@ -3,6 +3,8 @@
 //! Lines that are not samples of the metric asked for are skipped whatever they hold: a container's page may
 //! be broken elsewhere. A broken line of that metric is an error: a wrong sum would be a wrong sign of use.
 
+use crate::domain::model::{Whose, range};
+
 /// Which samples count.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Wanted {
@@ -10,6 +12,9 @@ pub struct Wanted {
     pub with: Vec<(String, String)>,
     /// Their labels match none of these: one value or several with `|` between, each with `*` at its end as a beginning.
     pub without: Vec<(String, String)>,
+    /// The label that names the client's address, and whose use counts. A sample without it, or whose value is no
+    /// address, counts: it may be anybody's.
+    pub by_address: Option<(String, Whose)>,
 }
 
 impl Wanted {
@@ -17,7 +22,11 @@ impl Wanted {
         let excluded = |(name, patterns): &(String, String)| {
             found.iter().any(|(label, value)| label == name && patterns.split('|').any(|it| fits(it.trim(), value)))
         };
-        self.with.iter().all(|wanted| found.contains(wanted)) && !self.without.iter().any(excluded)
+        let stranger = self.by_address.as_ref().is_some_and(|(name, whose)| {
+            let value = found.iter().find(|(label, _)| label == name).and_then(|(_, value)| range::address(value));
+            value.is_some_and(|ip| !whose.counts(ip))
+        });
+        self.with.iter().all(|wanted| found.contains(wanted)) && !self.without.iter().any(excluded) && !stranger
     }
 }
 
@@ -154,7 +163,7 @@ other{broken 1
 
     fn with(labels: &[(&str, &str)]) -> Wanted {
         let with = labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        Wanted { with, without: Vec::new() }
+        Wanted { with, ..Wanted::default() }
     }
 
     fn user(page: &str) -> Result<Sum, ExpositionError> {
@@ -181,10 +190,29 @@ other{broken 1
     }
 
     #[test]
+    fn addresses_leave_out_strangers_and_nobody_whose_address_is_not_known() {
+        let page = "c{ip=\"203.0.113.7\"} 1\nc{ip=\"203.0.113.9:4711\"} 10\nc{ip=\"2001:db8::7\"} 100\n\
+                    c{ip=\"::ffff:203.0.113.9\"} 1000\nc{ip=\"-\"} 10000\nc 100000\n";
+        let total = |allowed: &[&str], ignored: &[&str]| {
+            let ranges = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+            let whose = Whose { allowed: ranges(allowed), ignored: ranges(ignored) };
+            let wanted = Wanted { by_address: Some(("ip".into(), whose)), ..Wanted::default() };
+            match sum(page, "c", &wanted) {
+                Ok(Sum::Total { total, .. }) => total,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(total(&[], &[]), 111_111.0);
+        assert_eq!(total(&[], &["203.0.113.9/32"]), 110_101.0);
+        assert_eq!(total(&["203.0.113.0/24"], &[]), 111_011.0);
+        assert_eq!(total(&["203.0.113.0/24", "::/0"], &["203.0.113.8/29"]), 110_101.0);
+    }
+
+    #[test]
     fn excluded_labels_leave_out_whole_values_and_beginnings() {
         let page = "c{path=\"/predict\",agent=\"curl/8\"} 1\nc{path=\"/health/live\"} 10\nc{path=\"/metrics\"} 100\n\
                     c{path=\"/\",agent=\"zgrab/0.x\"} 1000\n";
-        let without = |labels: &[(&str, &str)]| Wanted { with: Vec::new(), without: with(labels).with };
+        let without = |labels: &[(&str, &str)]| Wanted { without: with(labels).with, ..Wanted::default() };
         let total = |labels| match sum(page, "c", &without(labels)) {
             Ok(Sum::Total { total, .. }) => total,
             other => panic!("{other:?}"),

@@ -19,8 +19,8 @@ pub enum Seen {
     },
     /// No use since the look before.
     Nothing,
-    /// No use now; what happened since the look before cannot be told any more.
-    Anew,
+    /// No use since that time; what happened before it, since the look before, cannot be told any more.
+    Anew(Timestamp),
     /// No answer that makes sense.
     Unreadable(String),
 }
@@ -91,8 +91,12 @@ impl Fold {
             // What went on at the look before may have gone on until just now.
             self.sign = at;
         }
-        let quiet = self.quiet_since.unwrap_or(at);
-        let quiet = if forgot || seen == Seen::Anew { quiet.max(at.min(self.sign + self.max_gap)) } else { quiet };
+        let (from, anew) = match seen {
+            Seen::Anew(from) => (from.min(at), true),
+            _ => (at, false),
+        };
+        let quiet = self.quiet_since.unwrap_or(from);
+        let quiet = if forgot || anew { quiet.max(from.min(self.sign + self.max_gap)) } else { quiet };
         self.quiet_since = Some(quiet);
         Sign::Quiet { since: quiet }
     }
@@ -179,7 +183,18 @@ mod tests {
         let mut counter = fold(Memory::Remembers);
         take(&mut counter, 5, used(5));
         assert_eq!(take(&mut counter, 6, Seen::Nothing), quiet(5));
-        assert_eq!(take(&mut counter, 7, Seen::Anew), quiet(7), "what was lost is not called quiet");
+        assert_eq!(take(&mut counter, 7, Seen::Anew(at(7))), quiet(7), "what was lost is not called quiet");
+    }
+
+    #[test]
+    fn a_watch_that_is_known_to_reach_back_is_quiet_from_there_on() {
+        let mut it = fold(Memory::Remembers);
+        take(&mut it, 4, gone());
+        assert_eq!(take(&mut it, 6, Seen::Anew(at(1))), quiet(1));
+        assert_eq!(take(&mut it, 8, Seen::Nothing), quiet(1));
+        take(&mut it, 20, gone());
+        assert_eq!(take(&mut it, 22, Seen::Anew(at(17))), quiet(17), "a hole before it");
+        assert_eq!(take(&mut it, 24, Seen::Anew(at(90))), quiet(24), "never ahead");
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Counter {
         if fresh >= f64::from(self.least) {
             Seen::Used { last: at, what: counted(fresh, "") }
         } else if before.is_some_and(|before| total < before) {
-            Seen::Anew
+            Seen::Anew(at)
         } else {
             Seen::Nothing
         }
@@ -188,7 +188,7 @@ mod tests {
         let mut counter = Counter::new(1);
         counter.take(at(10), &Ok(41.0));
         assert_eq!(counter.take(at(20), &Ok(2.0)), used(20, "2 requests"));
-        assert_eq!(counter.take(at(30), &Ok(0.0)), Seen::Anew);
+        assert_eq!(counter.take(at(30), &Ok(0.0)), Seen::Anew(at(30)));
         assert_eq!(counter.take(at(40), &Ok(0.0)), Seen::Nothing);
     }
 
@@ -232,7 +232,7 @@ mod tests {
             metrics_path: "/metrics".into(),
             counter: "http_requests_total".into(),
             in_flight: Some("http_in_flight".into()),
-            wanted: Wanted { with: vec![("client".into(), "user".into())], without: Vec::new() },
+            wanted: Wanted { with: vec![("client".into(), "user".into())], ..Wanted::default() },
             timeout: Span::from_secs(2),
         };
         let page = "http_requests_total{client=\"user\"} 4\nhttp_requests_total{client=\"probe\"} 90\n\

@@ -150,6 +150,9 @@ pub struct Use {
     pub probes: u64,
     /// How many were certainly not labguard's, as far as renewals have settled it.
     pub used: u64,
+    /// Connections of strangers that are left out of `connections`, where only some people's use counts.
+    #[serde(default)]
+    pub strangers: Option<u64>,
     /// Connections that the namespace itself opened since the start, inwards and outwards.
     pub opened: Option<u64>,
     /// How long ago the last use was, labguard's probes left out. A connection that has been open for ten seconds is

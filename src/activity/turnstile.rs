@@ -45,7 +45,7 @@ impl Turnstile {
         }
         match (fresh, now.last_use) {
             (0, Some(last)) if before.is_none() => Seen::Used { last, what: many(now.connections, " before") },
-            (0, _) if restarted => Seen::Anew,
+            (0, _) if restarted => Seen::Anew(at),
             (0, _) => Seen::Nothing,
             (fresh, last) => Seen::Used { last: last.unwrap_or(at).min(at), what: many(fresh, "") },
         }
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(it.take(at(130), say(8, 1, Some(119))), used(130, "1 connection open"), "a long request");
         assert_eq!(it.take(at(140), say(10, 0, Some(133))), used(133, "2 connections"));
         assert_eq!(it.take(at(150), Err("no answer".into())), Seen::Unreadable("no answer".into()));
-        assert_eq!(it.take(at(160), say(0, 0, None)), Seen::Anew, "it was restarted");
+        assert_eq!(it.take(at(160), say(0, 0, None)), Seen::Anew(at(160)), "it was restarted");
         assert_eq!(Turnstile::default().take(at(5), say(0, 0, None)), Seen::Nothing);
     }
 }

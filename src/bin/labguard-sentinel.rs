@@ -7,6 +7,10 @@
 #[expect(dead_code, reason = "the signing side's words are labguard's")]
 mod words;
 
+#[path = "../domain/model/range.rs"]
+#[expect(dead_code, reason = "labguard reads addresses out of texts, too")]
+mod range;
+
 #[path = "../sentinel/mod.rs"]
 mod sentinel;
 
@@ -14,7 +18,7 @@ mod sentinel;
 mod domain {
     /// As in the library.
     pub mod model {
-        pub(crate) use crate::words as sentinel;
+        pub(crate) use crate::{range, words as sentinel};
     }
 }
 

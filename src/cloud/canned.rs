@@ -179,7 +179,7 @@ async fn somebody_elses_cluster_is_not_believed_to_be_ours_though_create_answere
     let (cloud, _, _) = cloud(&[(200, missing), (200, made), (200, theirs)]).await;
     let session = session();
     let owner = Owner { session: &session, owner: "me" };
-    let spec = Spec::Cluster { name: "c".into(), spot: false };
+    let spec = Spec::Cluster { name: "c".into(), spot: false, insights: false };
     let fault = cloud.ensure(owner, ResourceKey::only(ResourceKind::Cluster), &spec, false).await.unwrap_err();
     assert_eq!(fault.class, FaultClass::Conflict);
     assert!(fault.advice.unwrap().contains("adopt"));

@@ -8,9 +8,18 @@ const FILTER: &str = "logs:FilterLogEvents";
 /// More pages than this are not read at once: AWS may give many that are empty.
 const MOST_PAGES: usize = 20;
 
+/// The newest lines that were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct NewestLines {
+    /// Of those that count, and how many there were.
+    pub counted: Option<(Timestamp, usize)>,
+    /// Of all.
+    pub newest: Option<Timestamp>,
+}
+
 impl Cloud {
-    /// The time of the newest line after `since` that matches `pattern` in the streams whose names begin with `prefix`,
-    /// and how many lines were found; nothing where there are none.
+    /// The newest line after `since` that matches `pattern`, in the streams whose names begin with `prefix`, and `counts`,
+    /// with how many those are; and the newest that matches, whether it counts or not.
     ///
     /// # Errors
     /// AWS's refusal (a group that does not exist is one), or an answer that does not end.
@@ -20,23 +29,30 @@ impl Cloud {
         prefix: &str,
         pattern: &str,
         since: Timestamp,
-    ) -> Result<Option<(Timestamp, usize)>, Fault> {
-        let (mut next, mut newest, mut many) = (None, None, 0);
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<NewestLines, Fault> {
+        let mut found = NewestLines::default();
+        let mut next = None;
         for _ in 0..MOST_PAGES {
             let asked = self.inner.logs.filter_log_events().log_group_name(group).log_stream_name_prefix(prefix);
             let asked = asked.filter_pattern(pattern).start_time(since.as_millis() + 1).set_next_token(next);
             let answer = self.call(FILTER, asked.send()).await?;
             let lines = answer.events.unwrap_or_default();
-            many += lines.len();
-            newest = newest.max(lines.iter().filter_map(|line| line.timestamp).max());
+            for line in lines {
+                let Some(at) = line.timestamp.map(Timestamp::from_millis) else { continue };
+                found.newest = found.newest.max(Some(at));
+                if counts(line.message.as_deref().unwrap_or_default()) {
+                    let (newest, many) = found.counted.unwrap_or((at, 0));
+                    found.counted = Some((newest.max(at), many + 1));
+                }
+            }
             next = answer.next_token;
             if next.is_none() {
                 break;
             }
         }
-        match (newest, next) {
-            (Some(at), _) => Ok(Some((Timestamp::from_millis(at), many))),
-            (None, None) => Ok(None),
+        match (found.counted, next) {
+            (Some(_), _) | (None, None) => Ok(found),
             (None, Some(_)) => Err(fault::own(
                 FaultClass::Transient,
                 FILTER,

@@ -5,9 +5,18 @@ use crate::domain::model::{Effect, Fault, FaultClass, OWNER_TAG, Removal, Resour
 
 const CREATE: &str = "logs:CreateLogGroup";
 
+/// Keys and values.
+type Tags = std::collections::HashMap<String, String>;
+
 impl Cloud {
     /// The group's ARN and whether it is ours.
     async fn find_log_group(&self, owner: Owner<'_>, name: &str) -> Result<Option<(String, bool)>, Fault> {
+        let found = self.read_log_group(name).await?;
+        Ok(found.map(|(arn, tags)| (arn, owner.is_on(tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))))))
+    }
+
+    /// The group's ARN and its tags.
+    pub(super) async fn read_log_group(&self, name: &str) -> Result<Option<(String, Tags)>, Fault> {
         let mut next = None;
         let found = loop {
             let list = self.inner.logs.describe_log_groups().log_group_name_prefix(name).set_next_token(next);
@@ -26,10 +35,7 @@ impl Cloud {
         let arn = arn.strip_suffix(":*").unwrap_or(&arn).to_owned();
         let sent = self.inner.logs.list_tags_for_resource().resource_arn(&arn).send();
         let answer = absent_if_missing(self.call("logs:ListTagsForResource", sent).await.map_err(Fault::from))?;
-        let Some(answer) = answer else { return Ok(None) };
-        let tags = answer.tags.unwrap_or_default();
-        let ours = owner.is_on(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-        Ok(Some((arn, ours)))
+        Ok(answer.map(|answer| (arn, answer.tags.unwrap_or_default())))
     }
 
     pub(crate) async fn ensure_log_group(
@@ -79,7 +85,12 @@ impl Cloud {
             Some((_, false)) => return Ok(Effect::NotOurs),
             Some((_, true)) => {}
         }
-        let sent = self.inner.logs.delete_log_group().log_group_name(&removal.name).send();
+        self.delete_log_group(&removal.name).await
+    }
+
+    /// Deletes it, whoever's it is: the caller has read its tags.
+    pub(super) async fn delete_log_group(&self, name: &str) -> Result<Effect, Fault> {
+        let sent = self.inner.logs.delete_log_group().log_group_name(name).send();
         match self.call("logs:DeleteLogGroup", sent).await.map_err(Fault::from) {
             Ok(_) => Ok(Effect::Removed),
             Err(fault) if fault.class == FaultClass::NotFound => Ok(Effect::AlreadyGone),

@@ -18,9 +18,11 @@ mod ecs;
 pub mod fault;
 mod iam;
 mod image_tags;
+mod insights_log;
 mod log_events;
 mod logs;
 mod marked;
+mod metric_data;
 mod metrics;
 mod pace;
 mod pricing;
@@ -36,6 +38,8 @@ pub use calls::{CallOutcome, CallReport};
 pub use connect::{CloudConfig, OnCall};
 pub use ecr::RegistryLogin;
 pub use image_tags::TaggedImage;
+pub use log_events::NewestLines;
+pub use metric_data::{Metric, Series};
 pub use metrics::Datum;
 pub use tagged::Tagged;
 
@@ -168,7 +172,7 @@ impl Cloud {
             Spec::Repository { name, settings } => self.ensure_repository(owner, name, settings, adopt).await,
             Spec::LogGroup { name, retention_days } => self.ensure_log_group(owner, name, *retention_days, adopt).await,
             Spec::ExecutionRole { name } => self.ensure_role(owner, name, adopt).await,
-            Spec::Cluster { name, spot } => self.ensure_cluster(owner, name, *spot, adopt).await,
+            Spec::Cluster { name, spot, insights } => self.ensure_cluster(owner, name, (*spot, *insights), adopt).await,
             Spec::SecurityGroup { name, vpc, ingress } => {
                 self.ensure_security_group(owner, name, vpc, ingress, adopt).await
             }
@@ -198,6 +202,7 @@ impl Cloud {
             ResourceKind::Repository => self.remove_repository(owner, removal).await,
             ResourceKind::Image => self.remove_image(removal).await,
             ResourceKind::LogGroup => self.remove_log_group(owner, removal).await,
+            ResourceKind::InsightsLog => self.remove_insights_log(owner, removal).await,
             ResourceKind::ScheduleGroup => self.remove_schedule_group(owner, removal).await,
             ResourceKind::ExecutionRole | ResourceKind::SchedulerRole => self.remove_role(owner, removal).await,
             ResourceKind::Cluster => self.remove_cluster(owner, removal).await,
@@ -222,6 +227,7 @@ impl Cloud {
             ResourceKind::Repository => self.look_repository(owner, removal).await?,
             ResourceKind::Image => self.look_image(removal).await?,
             ResourceKind::LogGroup => self.look_log_group(owner, removal).await?,
+            ResourceKind::InsightsLog => self.look_insights_log(owner, removal).await?,
             ResourceKind::ScheduleGroup => self.look_schedule_group(owner, removal).await?,
             ResourceKind::ExecutionRole | ResourceKind::SchedulerRole => self.look_role(owner, removal).await?,
             ResourceKind::Cluster => self.look_cluster(owner, removal).await?,

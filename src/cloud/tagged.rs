@@ -5,7 +5,7 @@
 
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 
-use super::{Cloud, absent_if_missing};
+use super::{Cloud, absent_if_missing, insights_log::INSIGHTS_LOGS};
 use crate::domain::model::{FUSE_ROLE, Fault, FaultClass, ResourceKind, SESSION_TAG};
 
 /// Roles that labguard makes begin so.
@@ -43,6 +43,9 @@ fn read_arn(arn: &str) -> (Option<ResourceKind>, String, String) {
             known(ResourceKind::TaskDefinition, name.split(':').next().unwrap_or(name))
         }
         ("ecr", Some(("repository", name))) => known(ResourceKind::Repository, name),
+        ("logs", Some(("log-group", name))) if name.starts_with(INSIGHTS_LOGS) => {
+            known(ResourceKind::InsightsLog, name.strip_suffix(":*").unwrap_or(name))
+        }
         ("logs", Some(("log-group", name))) => known(ResourceKind::LogGroup, name.strip_suffix(":*").unwrap_or(name)),
         ("iam", Some(("role", name))) => {
             let name = name.rsplit('/').next().unwrap_or(name);
@@ -143,6 +146,11 @@ mod tests {
             ("arn:aws:ecs:@:service/lab-1/web", Some(K::Service), "web"),
             ("arn:aws:ecr:@:repository/labguard/x", Some(K::Repository), "labguard/x"),
             ("arn:aws:logs:@:log-group:/labguard/x:*", Some(K::LogGroup), "/labguard/x"),
+            (
+                "arn:aws:logs:@:log-group:/aws/ecs/containerinsights/lab-1/performance:*",
+                Some(K::InsightsLog),
+                "/aws/ecs/containerinsights/lab-1/performance",
+            ),
             ("arn:aws:ec2:@:security-group/sg-1", Some(K::SecurityGroup), "sg-1"),
             ("arn:aws:scheduler:@:schedule-group/g", Some(K::ScheduleGroup), "g"),
             ("arn:aws:sqs:@:queue", None, "queue"),

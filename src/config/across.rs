@@ -217,6 +217,20 @@ impl<'a> Across<'a> {
         self.rule(&["activity.in_flight", "activity.metrics_path"], page, gauge, || {
             "activity.metrics_path too: the gauge stands on that page".to_owned()
         });
+        self.addresses(policy);
+        let insights = &policy.activity.insights;
+        let looked_at = insights.network_above.is_some() || insights.cpu_above.is_some();
+        let keys = ["activity.insights.enabled", "activity.insights.network_above", "activity.insights.cpu_above"];
+        self.rule(&keys, looked_at || !insights.enabled, true, || {
+            "activity.insights.network_above or cpu_above too: with both \"never\" nothing of it is looked at"
+                .to_owned()
+        });
+        let group = policy.activity.load_balancer.target_group.clone();
+        let whole = group.is_none() || policy.activity.load_balancer.name.is_some();
+        let keys = ["activity.load_balancer.target_group", "activity.load_balancer.name"];
+        self.rule(&keys, whole, group.unwrap_or_default(), || {
+            "activity.load_balancer.name too: CloudWatch knows a target group's requests by both".to_owned()
+        });
         self.rule(
             &["health.start_grace", "health.interval"],
             health.start_grace >= health.interval,
@@ -230,6 +244,27 @@ impl<'a> Across<'a> {
             let ordered = least.as_f64() <= most.as_f64();
             self.rule(&["predict.at_most", "predict.at_least"], ordered, most, || {
                 format!("not less than predict.at_least, which is {least}")
+            });
+        }
+    }
+
+    /// Whose use counts, by address: only where something that is asked knows addresses.
+    fn addresses(&mut self, policy: &Policy) {
+        let it = &policy.activity;
+        let label = it.address_label.clone().unwrap_or_default();
+        let page = it.address_label.is_none() || it.metrics_path.is_some();
+        self.rule(&["activity.address_label", "activity.metrics_path"], page, label, || {
+            "activity.metrics_path too: the label is of a counter on that page".to_owned()
+        });
+        let known = it.address_label.is_some() || it.logs.pattern.is_some() || policy.fuse.sentinel == Sentinel::Own;
+        for (key, ranges) in
+            [("activity.allowed_sources", &it.allowed_sources), ("activity.ignored_sources", &it.ignored_sources)]
+        {
+            let keys = [key, "activity.address_label", "activity.logs.pattern", "fuse.sentinel"];
+            self.rule(&keys, known || ranges.is_empty(), format!("{ranges:?}"), || {
+                "activity.address_label, activity.logs.pattern or fuse.sentinel = \"own\" too: nothing else that is asked \
+                 knows an address"
+                    .to_owned()
             });
         }
     }

@@ -39,6 +39,8 @@ impl Form {
             Form::Zone => text.parse::<chrono_tz::Tz>().is_ok(),
             Form::Namespace => word() && only("._-/#:") && !text.starts_with("AWS/"),
             Form::Cidr => is_cidr(text),
+            Form::LoadBalancer => balancer(text, "app/").is_some(),
+            Form::TargetGroup => balancer(text, "targetgroup/").is_some(),
             Form::LogFilter => word() && tracing_subscriber::EnvFilter::try_new(text).is_ok() && is_filter(text),
         }
     }
@@ -66,6 +68,10 @@ impl Form {
             Form::Cron => "a cron expression of 5 fields, or 6 with seconds first, such as \"0 18 * * 1-5\"",
             Form::Zone => "an IANA time zone such as Europe/Berlin",
             Form::Namespace => "1 to 255 letters, digits and . _ - / # :, not beginning with AWS/",
+            Form::LoadBalancer => {
+                "an application load balancer as its ARN ends, app/NAME/0123456789abcdef, or the whole ARN"
+            }
+            Form::TargetGroup => "a target group as its ARN ends, targetgroup/NAME/0123456789abcdef, or the whole ARN",
             Form::Cidr => "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32",
             Form::LogFilter => {
                 "trace, debug, info, warn, error, off, or a filter such as \"info,labguard::cloud=debug\""
@@ -86,6 +92,21 @@ impl Form {
             _ => None,
         }
     }
+}
+
+/// The end of a load balancer's or target group's ARN, as CloudWatch's dimensions have it; `kind` begins it.
+pub(super) fn balancer<'t>(text: &'t str, kind: &str) -> Option<&'t str> {
+    let end = match text.strip_prefix("arn:") {
+        Some(arn) => {
+            let resource = arn.splitn(5, ':').nth(4).filter(|_| arn.contains(":elasticloadbalancing:"))?;
+            resource.strip_prefix("loadbalancer/").unwrap_or(resource)
+        }
+        None => text,
+    };
+    let (name, id) = end.strip_prefix(kind)?.split_once('/')?;
+    let named = (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let numbered = id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    (named && numbered).then_some(end)
 }
 
 fn is_region(text: &str) -> bool {
@@ -196,6 +217,29 @@ mod tests {
         for bad in ["nginx", "library/nginx", "a.b/", "a.b/C:x", "a.b/c:", "a.b/c@sha256:12", "http://a.b/c", ""] {
             assert!(!Form::ImageUri.fits(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_load_balancer_and_a_target_group_are_taken_by_their_arn_or_its_end_and_nothing_else_is() {
+        let arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:";
+        let (balancer_end, group_end) = ("app/my-lab/50dc6c495c0c9188", "targetgroup/lab/73e2d6bc24d8a067");
+        assert_eq!(balancer(balancer_end, "app/"), Some(balancer_end));
+        assert_eq!(balancer(&format!("{arn}loadbalancer/{balancer_end}"), "app/"), Some(balancer_end));
+        assert_eq!(balancer(&format!("{arn}{group_end}"), "targetgroup/"), Some(group_end));
+        assert!(Form::LoadBalancer.fits(balancer_end) && Form::TargetGroup.fits(group_end));
+        for bad in [
+            "my-lab",
+            "app/my-lab",
+            "app/my-lab/xyz",
+            "net/my-lab/50dc6c495c0c9188",
+            "app/my lab/50dc6c495c0c9188",
+            group_end,
+            &format!("arn:aws:s3:us-east-1:123456789012:loadbalancer/{balancer_end}"),
+            &format!("{arn}listener/{balancer_end}"),
+        ] {
+            assert!(!Form::LoadBalancer.fits(bad), "{bad}");
+        }
+        assert!(!Form::TargetGroup.fits(balancer_end));
     }
 
     #[test]

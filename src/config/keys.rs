@@ -98,6 +98,10 @@ pub(super) enum Form {
     LogFilter,
     /// An IPv4 or IPv6 range.
     Cidr,
+    /// An application load balancer: `app/NAME/ID`, or its ARN.
+    LoadBalancer,
+    /// A target group: `targetgroup/NAME/ID`, or its ARN.
+    TargetGroup,
 }
 
 /// A key.
@@ -244,10 +248,13 @@ pub(super) const SESSION: &[Key] = &[
     key("predict.at_least", opt(&Kind::Number)),
     key("predict.at_most", opt(&Kind::Number)),
     key("predict.interval", Kind::Span(100, DAY)),
+    key("activity.allowed_sources", Kind::List(&Kind::Text(Form::Cidr))),
+    key("activity.ignored_sources", Kind::List(&Kind::Text(Form::Cidr))),
     key("activity.metrics_path", opt(&Kind::Text(Form::HttpPath))),
     key("activity.counter", Kind::Text(Form::PrometheusName)),
     key("activity.labels", Kind::Pairs),
     key("activity.exclude_labels", Kind::Pairs),
+    key("activity.address_label", opt(&Kind::Text(Form::PrometheusName))),
     key("activity.min_requests", Kind::Int(1, 1_000_000)),
     key("activity.in_flight", opt(&Kind::Text(Form::PrometheusName))),
     key("activity.in_flight_above", Kind::Int(0, 1_000_000)),
@@ -258,6 +265,16 @@ pub(super) const SESSION: &[Key] = &[
     key("activity.logs.pattern", opt(&ANY)),
     key("activity.logs.interval", Kind::Span(5 * SECOND, HOUR)),
     key("activity.logs.latency", Kind::Span(0, HOUR)),
+    key("activity.insights.enabled", Kind::Bool),
+    key("activity.insights.network_above", Kind::IntOrNever(0, 4_000_000_000)),
+    key("activity.insights.cpu_above", Kind::IntOrNever(0, 99)),
+    key("activity.insights.interval", Kind::Span(MINUTE, HOUR)),
+    key("activity.insights.latency", Kind::Span(2 * MINUTE, HOUR)),
+    key("activity.load_balancer.name", opt(&Kind::Text(Form::LoadBalancer))),
+    key("activity.load_balancer.target_group", opt(&Kind::Text(Form::TargetGroup))),
+    key("activity.load_balancer.min_requests", Kind::Int(1, 1_000_000)),
+    key("activity.load_balancer.interval", Kind::Span(MINUTE, HOUR)),
+    key("activity.load_balancer.latency", Kind::Span(2 * MINUTE, HOUR)),
     key("activity.check.command", Kind::List(&ANY)),
     key("activity.check.url", opt(&Kind::Text(Form::Question))),
     key("activity.check.interval", Kind::Span(SECOND, HOUR)),

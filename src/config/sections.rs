@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    form,
     reader::Reader,
     settings::{AwsSettings, DaemonSettings, LogFormat, SandboxSettings},
     value,
@@ -18,9 +19,9 @@ use crate::domain::{
         RepositorySettings, ResourceKind, Span, Stage, TaskSize,
     },
     policy::{
-        ActivityPolicy, Check, Combine, EndPolicy, FusePolicy, HealthPolicy, Hours, ImagePolicy, Limits, LogLines,
-        MetricsPolicy, Names, Net, NetworkPolicy, Policy, PredictPolicy, RepositoryPolicy, RunMode, Sentinel,
-        ShutdownPolicy, TaskPolicy, Unscanned,
+        ActivityPolicy, Check, Combine, EndPolicy, FusePolicy, HealthPolicy, Hours, ImagePolicy, Insights, Limits,
+        LoadBalancer, LogLines, MetricsPolicy, Names, Net, NetworkPolicy, Policy, PredictPolicy, RepositoryPolicy,
+        RunMode, Sentinel, ShutdownPolicy, TaskPolicy, Unscanned,
     },
 };
 
@@ -267,10 +268,13 @@ fn health(read: &Reader) -> HealthPolicy {
 
 fn activity(read: &Reader) -> ActivityPolicy {
     ActivityPolicy {
+        allowed_sources: read.texts("activity.allowed_sources"),
+        ignored_sources: read.texts("activity.ignored_sources"),
         metrics_path: read.optional_text("activity.metrics_path"),
         counter: read.text("activity.counter"),
         labels: read.pairs("activity.labels"),
         exclude_labels: read.pairs("activity.exclude_labels"),
+        address_label: read.optional_text("activity.address_label"),
         min_requests: read.integer("activity.min_requests"),
         in_flight: read.optional_text("activity.in_flight"),
         in_flight_above: read.integer("activity.in_flight_above"),
@@ -286,6 +290,20 @@ fn activity(read: &Reader) -> ActivityPolicy {
             interval: read.span("activity.logs.interval"),
             latency: read.span("activity.logs.latency"),
         },
+        insights: Insights {
+            enabled: read.boolean("activity.insights.enabled"),
+            network_above: read.optional_integer("activity.insights.network_above"),
+            cpu_above: read.optional_integer("activity.insights.cpu_above"),
+            interval: read.span("activity.insights.interval"),
+            latency: read.span("activity.insights.latency"),
+        },
+        load_balancer: LoadBalancer {
+            name: end(read, "activity.load_balancer.name", "app/"),
+            target_group: end(read, "activity.load_balancer.target_group", "targetgroup/"),
+            min_requests: read.integer("activity.load_balancer.min_requests"),
+            interval: read.span("activity.load_balancer.interval"),
+            latency: read.span("activity.load_balancer.latency"),
+        },
         check: Check {
             command: read.texts("activity.check.command"),
             url: read.optional_text("activity.check.url"),
@@ -293,6 +311,11 @@ fn activity(read: &Reader) -> ActivityPolicy {
             timeout: read.span("activity.check.timeout"),
         },
     }
+}
+
+/// The end of an ARN, as CloudWatch's dimensions have it.
+fn end(read: &Reader, key: &str, kind: &str) -> Option<String> {
+    read.optional_text(key).and_then(|text| Some(form::balancer(&text, kind)?.to_owned()))
 }
 
 fn limits(read: &Reader) -> Limits {
@@ -332,5 +355,6 @@ pub(super) const fn kind_name(kind: ResourceKind) -> &'static str {
         ResourceKind::Task => "task",
         ResourceKind::SchedulerRole => "scheduler_role",
         ResourceKind::ScheduleGroup => "schedule_group",
+        ResourceKind::InsightsLog => "insights_log",
     }
 }

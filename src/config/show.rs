@@ -72,6 +72,10 @@ fn number(number: impl Into<i64>) -> Value {
     Value::Integer(number.into())
 }
 
+fn or_never(number: Option<u32>) -> Value {
+    number.map_or_else(|| text("never"), |number| Value::Integer(number.into()))
+}
+
 fn texts(texts: &[String]) -> Value {
     Value::Array(texts.iter().map(text).collect())
 }
@@ -335,10 +339,13 @@ fn fuse(it: &Policy) -> Flat {
 
 fn activity(it: &ActivityPolicy) -> Flat {
     Flat::from([
+        ("activity.allowed_sources", texts(&it.allowed_sources)),
+        ("activity.ignored_sources", texts(&it.ignored_sources)),
         ("activity.metrics_path", optional(it.metrics_path.as_ref())),
         ("activity.counter", text(&it.counter)),
         ("activity.labels", pairs(&it.labels)),
         ("activity.exclude_labels", pairs(&it.exclude_labels)),
+        ("activity.address_label", optional(it.address_label.as_ref())),
         ("activity.min_requests", number(it.min_requests)),
         ("activity.in_flight", optional(it.in_flight.as_ref())),
         ("activity.in_flight_above", number(it.in_flight_above)),
@@ -355,6 +362,16 @@ fn activity(it: &ActivityPolicy) -> Flat {
         ("activity.logs.pattern", optional(it.logs.pattern.as_ref())),
         ("activity.logs.interval", text(it.logs.interval)),
         ("activity.logs.latency", text(it.logs.latency)),
+        ("activity.insights.enabled", Value::Boolean(it.insights.enabled)),
+        ("activity.insights.network_above", or_never(it.insights.network_above)),
+        ("activity.insights.cpu_above", or_never(it.insights.cpu_above)),
+        ("activity.insights.interval", text(it.insights.interval)),
+        ("activity.insights.latency", text(it.insights.latency)),
+        ("activity.load_balancer.name", optional(it.load_balancer.name.as_ref())),
+        ("activity.load_balancer.target_group", optional(it.load_balancer.target_group.as_ref())),
+        ("activity.load_balancer.min_requests", number(it.load_balancer.min_requests)),
+        ("activity.load_balancer.interval", text(it.load_balancer.interval)),
+        ("activity.load_balancer.latency", text(it.load_balancer.latency)),
         ("activity.check.command", texts(&it.check.command)),
         ("activity.check.url", optional(it.check.url.as_ref())),
         ("activity.check.interval", text(it.check.interval)),

@@ -136,7 +136,11 @@ fn every_key_reaches_the_policy() {
             (_, "predict.at_most") => "7.5".into(),
             (_, "metrics.namespace") => "\"Other\"".into(),
             (_, "adopt") => "[]".into(),
-            (_, "fuse.sources") => "[\"10.0.0.0/8\"]".into(),
+            (_, "fuse.sources" | "activity.allowed_sources" | "activity.ignored_sources") => "[\"10.0.0.0/8\"]".into(),
+            (_, "activity.load_balancer.name") => "\"app/other/50dc6c495c0c9188\"".into(),
+            (_, "activity.load_balancer.target_group") => "\"targetgroup/other/73e2d6bc24d8a067\"".into(),
+            (_, "activity.address_label") => "\"ip\"".into(),
+            (Kind::IntOrNever(..), _) => "\"never\"".into(),
             (_, "fuse.require") => "[\"scheduler\"]".into(),
             (Kind::Ingress, _) => "[{ port = 5000, sources = [\"10.0.0.0/8\"] }]".into(),
             (Kind::Bool, "network.public_ip" | "fuse.scheduler") => "false".into(),
@@ -161,6 +165,7 @@ fn every_key_reaches_the_policy() {
             (Kind::Choice(words), _) => format!("{:?}", words[2]),
             (Kind::Span(..) | Kind::SpanOrNever(..), "health.timeout") => "\"1s\"".into(),
             (Kind::Span(..) | Kind::SpanOrNever(..), "health.interval") => "\"4s\"".into(),
+            (Kind::Span(..), "activity.insights.latency" | "activity.load_balancer.latency") => "\"7m\"".into(),
             (Kind::Span(..) | Kind::SpanOrNever(..), _) => "\"1m 1s\"".into(),
             (Kind::Opt(_), _) => "\"2027-01-31T18:00:00Z\"".into(),
             (Kind::List(Kind::Int(..)), _) => "[204]".into(),
@@ -184,7 +189,15 @@ fn every_key_reaches_the_policy() {
                 .set
                 .extend(["sessions.a.fuse.sentinel=own".into(), "sessions.a.fuse.sources=[\"10.0.0.0/8\"]".into()]),
             "repository.block_on" => request.set.push("sessions.a.image.mirror=true".into()),
-            "activity.in_flight" => request.set.push("sessions.a.activity.metrics_path=/metrics".into()),
+            "activity.in_flight" | "activity.address_label" => {
+                request.set.push("sessions.a.activity.metrics_path=/metrics".into());
+            }
+            "activity.allowed_sources" | "activity.ignored_sources" => {
+                request.set.push("sessions.a.activity.logs.pattern=POST".into());
+            }
+            "activity.load_balancer.target_group" => {
+                request.set.push("sessions.a.activity.load_balancer.name=app/lab/50dc6c495c0c9188".into());
+            }
             _ => {}
         }
         let settings = load(&request).unwrap_or_else(|mistakes| panic!("{}: {mistakes}", key.path));
@@ -423,6 +436,20 @@ fn rules_between_keys_are_kept() {
         ("health.timeout = \"6s\"", "health.timeout"),
         ("health.start_grace = \"2s\"", "health.start_grace"),
         ("activity.in_flight = \"g\"", "activity.in_flight"),
+        ("activity.address_label = \"ip\"", "activity.address_label"),
+        ("activity.allowed_sources = [\"10.0.0.0/8\"]", "activity.allowed_sources"),
+        ("activity.ignored_sources = [\"::/0\"]", "activity.ignored_sources"),
+        (
+            "activity.insights = { enabled = true, network_above = \"never\", cpu_above = \"never\" }",
+            "activity.insights.enabled",
+        ),
+        (
+            "activity.load_balancer.target_group = \"targetgroup/lab/73e2d6bc24d8a067\"",
+            "activity.load_balancer.target_group",
+        ),
+        ("activity.load_balancer.name = \"net/lab/50dc6c495c0c9188\"", "activity.load_balancer.name"),
+        ("activity.insights.latency = \"1m\"", "activity.insights.latency"),
+        ("activity.ignored_sources = [\"10.0.0.1/8\"]", "activity.ignored_sources[0]"),
         ("health.expect_status = []", "health.expect_status"),
         ("predict.body = '{}'\npredict.at_least = 1\npredict.at_most = 0.5", "predict.at_most"),
         ("adopt = [\"cluster\"]", "names.cluster"),
@@ -452,6 +479,21 @@ fn rules_between_keys_are_kept() {
             .is_ok()
     );
     assert_eq!(loaded("[aws]\nendpoint_url = \"http://127.0.0.1:1\"\n").unwrap_err().0[0].key, "aws.endpoint_url");
+}
+
+#[test]
+fn a_load_balancer_is_called_as_cloudwatch_calls_it_however_it_is_given() {
+    let arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012:";
+    let lines = format!(
+        "[sessions.a.activity.load_balancer]\nname = \"{arn}loadbalancer/app/lab/50dc6c495c0c9188\"\n\
+         target_group = \"{arn}targetgroup/lab/73e2d6bc24d8a067\"\nmin_requests = 3\n"
+    );
+    let settings = loaded(&format!("{MINIMAL}{lines}")).unwrap();
+    let read = &settings.sessions["a"].activity.load_balancer;
+    assert_eq!(read.name.as_deref(), Some("app/lab/50dc6c495c0c9188"));
+    assert_eq!(read.target_group.as_deref(), Some("targetgroup/lab/73e2d6bc24d8a067"));
+    assert_eq!(read.min_requests, 3);
+    assert!(same(&loaded(&show::show(&settings)).unwrap(), &settings), "it is shown as it loads");
 }
 
 #[test]

@@ -156,6 +156,6 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
         },
         26 => Event::Scheduled { schedules: vec![(text, at)] },
         27 => Event::NetChanged { net: Net::ALL[pick(2)], holds: salt.is_multiple_of(2), detail: text },
-        _ => Event::Metered { put_metric_calls: salt, metric_hours: salt },
+        _ => Event::Metered { put_metric_calls: salt, metric_hours: salt, metrics_read: salt },
     }
 }

@@ -96,6 +96,7 @@ const RULES: &[Rule] = &[
     rule("AmazonECR", "TimedStorage-ByteHrs", Item::ImageStorage, 0, Unit::GbMonths),
     rule(CLOUDWATCH, "CW:MetricMonitorUsage", Item::Metric, 0, Unit::Count),
     rule(CLOUDWATCH, "CW:Requests", Item::MetricRequests, 3, Unit::Count),
+    rule(CLOUDWATCH, "CW:GMD-Metrics", Item::MetricReads, 3, Unit::Count),
     rule(CLOUDWATCH, "CW:AlarmMonitorUsage", Item::Alarm, 0, Unit::Count),
     rule(CLOUDWATCH, "CW:HighResAlarmMonitorUsage", Item::AlarmHighResolution, 0, Unit::Count),
     rule(CLOUDWATCH, "DataProcessing-Bytes", Item::LogsIngested, 0, Unit::Gb),

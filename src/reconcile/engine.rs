@@ -36,7 +36,7 @@ use crate::{
         decide::{self, Rules},
         meter,
         model::{Entry, Event, Observation, Phase, Plan, RateCard, Record, SessionId, Span, Timestamp},
-        policy::Policy,
+        policy::{ActivityPolicy, Insights, Policy},
     },
     journal::{Journal, JournalError},
     telemetry::{prometheus::Metrics, redact::Secret},
@@ -291,7 +291,14 @@ impl Engine {
             let next = Policy {
                 health: fresh.health.clone(),
                 predict: fresh.predict.clone(),
-                activity: fresh.activity.clone(),
+                // Whether Container Insights is on is a matter of its cluster.
+                activity: ActivityPolicy {
+                    insights: Insights {
+                        enabled: seen.policy.activity.insights.enabled,
+                        ..fresh.activity.insights.clone()
+                    },
+                    ..fresh.activity.clone()
+                },
                 limits: fresh.limits.clone(),
                 end: fresh.end.clone(),
                 metrics: fresh.metrics.clone(),

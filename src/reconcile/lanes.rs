@@ -25,15 +25,15 @@ use crate::{
         check::{self, Subject},
         exposition::Wanted,
         fold::{Fold, Memory, Seen},
-        lines::Lines,
+        lines::{Found, Lines},
         requests::{self, Page, ReadError},
         sentinel::Use,
         turnstile::{SentinelReading, Turnstile},
     },
     clock::Clock,
-    cloud::Cloud,
+    cloud::{Cloud, NewestLines},
     domain::{
-        model::{SessionId, Sign, Source, SourceReading, Span, Timestamp, Watch},
+        model::{SessionId, Sign, Source, SourceReading, Span, Timestamp, Watch, range::first_address},
         policy::Policy,
     },
     transport::Transport,
@@ -44,7 +44,7 @@ use crate::{
 pub struct Watched {
     /// The way to the container.
     pub transport: Arc<dyn Transport>,
-    /// AWS, for logs.
+    /// AWS, for logs and metrics.
     pub cloud: Cloud,
     /// The time of day.
     pub clock: Clock,
@@ -60,6 +60,8 @@ pub struct Watched {
     pub reading: Arc<Mutex<Reading>>,
     /// How many connections to the container were begun here: the sentinel leaves them out.
     pub connections: Arc<AtomicU64>,
+    /// How many metrics were asked for and not yet journalled: each is paid for.
+    pub metrics_read: Arc<AtomicU64>,
     /// Who renews the lease of its sentinel, where there is one that can be reached.
     pub renewals: Option<Arc<Renewals>>,
 }
@@ -94,6 +96,12 @@ impl Watched {
         if let Some(lane) = take(Source::Logs) {
             loops.push(Box::pin(self.logs_loop(start, lane)));
         }
+        if let Some(lane) = take(Source::Insights) {
+            loops.push(Box::pin(self.insights_loop(start, lane)));
+        }
+        if let Some(lane) = take(Source::LoadBalancer) {
+            loops.push(Box::pin(self.load_balancer_loop(start, lane)));
+        }
         for lane in [take(Source::Command), take(Source::Url)].into_iter().flatten() {
             loops.push(Box::pin(self.check_loop(start, lane)));
         }
@@ -110,7 +118,11 @@ impl Watched {
             port: self.policy.health.port,
             counter: policy.counter.clone(),
             in_flight: policy.in_flight.clone(),
-            wanted: Wanted { with: policy.labels.clone(), without: policy.exclude_labels.clone() },
+            wanted: Wanted {
+                with: policy.labels.clone(),
+                without: policy.exclude_labels.clone(),
+                by_address: policy.address_label.clone().map(|label| (label, policy.whose())),
+            },
             timeout: self.policy.health.timeout,
         };
         let mut counter = requests::Counter::new(policy.min_requests);
@@ -138,10 +150,14 @@ impl Watched {
         let pattern = policy.pattern.clone().unwrap_or_default();
         // The streams of the session's own container, as its task definition names them (aws-facts §7).
         let prefix = format!("lab/{}/", names.container);
-        let mut lines = Lines::since(self.clock.now());
+        let whose = self.policy.activity.whose();
+        // What bears no address may be anybody's.
+        let counts = |line: &str| whose.is_everybody() || first_address(line).is_none_or(|ip| whose.counts(ip));
+        let mut lines = Lines::since(self.clock.now(), policy.latency);
         let mut next = start;
         loop {
-            let read = self.cloud.newest_line(&names.log_group, &prefix, &pattern, lines.ask_from()).await;
+            let read = self.cloud.newest_line(&names.log_group, &prefix, &pattern, lines.ask_from(), counts).await;
+            let read = read.map(|NewestLines { counted, newest }| Found { counted, newest });
             let seen = lines.take(read.map_err(|fault| fault.to_string()));
             lane.take(self, self.clock.now(), seen);
             next = (next + policy.interval.as_duration()).max(Instant::now());
@@ -203,7 +219,7 @@ fn counted(at: Timestamp, told: &Use) -> Result<SentinelReading, String> {
 const LASTING: u64 = 10_000;
 
 /// One source on its way from looks to readings.
-struct Lane {
+pub(super) struct Lane {
     source: Source,
     latency: Span,
     interval: Span,
@@ -215,7 +231,7 @@ struct Lane {
 impl Lane {
     fn begin(watched: &Watched, source: Source, latency: Span, interval: Span, start: Instant) -> Self {
         let memory = match source {
-            Source::Requests | Source::Logs => Memory::Remembers,
+            Source::Requests | Source::Logs | Source::Insights | Source::LoadBalancer => Memory::Remembers,
             Source::Sentinel | Source::InFlight | Source::Command | Source::Url => Memory::Forgets,
         };
         let now = watched.clock.now();
@@ -225,7 +241,7 @@ impl Lane {
         lane
     }
 
-    fn take(&mut self, watched: &Watched, at: Timestamp, seen: Seen) {
+    pub(super) fn take(&mut self, watched: &Watched, at: Timestamp, seen: Seen) {
         if let Seen::Unreadable(why) = &seen
             && !self.told
         {

@@ -17,6 +17,7 @@ pub mod handle;
 pub mod identity;
 mod lanes;
 pub mod observe;
+mod paid_lanes;
 pub mod publish;
 pub mod reaper;
 pub mod recovery;

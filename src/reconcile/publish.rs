@@ -1,4 +1,4 @@
-//! Publishes the chosen metrics of every session to CloudWatch, and counts what that costs.
+//! Publishes the chosen metrics of every session to CloudWatch, and counts what that costs, and what was read there.
 //!
 //! One loop for all sessions: those with the same namespace and interval share calls. A failure is told
 //! once and never holds a session up; what was sent is journalled with the session, since it costs money.
@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -54,6 +54,7 @@ impl Book {
         let mut live = HashMap::new();
         for slot in engine.slots() {
             let seen = slot.snapshot().await;
+            note_reads(engine, &slot, seen.record.is_closed()).await;
             let policy = &seen.policy.metrics;
             // A teardown that takes long (something is stuck) must not spend beyond the budget on telling so:
             // Prometheus, status and log say it for nothing.
@@ -86,7 +87,7 @@ impl Book {
                         let (last, hours) = live.entry(slot.id.clone()).or_default();
                         *last = now;
                         let hours = hours.count(&data);
-                        let event = Event::Metered { put_metric_calls: calls, metric_hours: hours };
+                        let event = Event::Metered { put_metric_calls: calls, metric_hours: hours, metrics_read: 0 };
                         let written = slot.write(engine, vec![event], Durability::WhenPossible).await;
                         if let Err(error) = written {
                             tracing::debug!(%error, "the cost of metrics could not be journalled yet");
@@ -104,6 +105,18 @@ impl Book {
         }
         self.published = live;
         self.rounds = self.rounds.wrapping_add(1);
+    }
+}
+
+/// Journals how many metrics the session's sources asked for. One that is closed has its account.
+async fn note_reads(engine: &Arc<Engine>, slot: &Slot, closed: bool) {
+    let metrics_read = slot.metrics_read.swap(0, Ordering::Relaxed);
+    if metrics_read == 0 || closed {
+        return;
+    }
+    let event = Event::Metered { put_metric_calls: 0, metric_hours: 0, metrics_read };
+    if let Err(error) = slot.write(engine, vec![event], Durability::WhenPossible).await {
+        tracing::debug!(%error, "the cost of metrics that were read could not be journalled yet");
     }
 }
 

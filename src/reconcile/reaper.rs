@@ -25,7 +25,8 @@ fn rank(kind: ResourceKind) -> u8 {
         ResourceKind::Task => 1,
         ResourceKind::TaskDefinition | ResourceKind::Repository | ResourceKind::Image => 2,
         ResourceKind::Cluster | ResourceKind::LogGroup => 3,
-        ResourceKind::ExecutionRole | ResourceKind::SecurityGroup => 4,
+        // As long as its cluster is there AWS would make it anew.
+        ResourceKind::ExecutionRole | ResourceKind::SecurityGroup | ResourceKind::InsightsLog => 4,
         // Until then it would remove what this cannot.
         ResourceKind::ScheduleGroup => 5,
         ResourceKind::SchedulerRole => 6,

@@ -52,6 +52,8 @@ pub struct Slot {
     state: Mutex<State>,
     /// Counts applied events: a plan made for an older version is not carried out.
     version: AtomicU64,
+    /// How many metrics its sources asked CloudWatch for since that was last journalled.
+    pub metrics_read: Arc<AtomicU64>,
     /// What is kept between turns.
     pub memory: PlainMutex<Memory>,
     /// Its status as it changes.
@@ -105,6 +107,7 @@ impl Slot {
                 alarm: None,
             }),
             version: AtomicU64::new(1),
+            metrics_read: Arc::new(AtomicU64::new(0)),
             memory: PlainMutex::new(Memory::default()),
             status: watch::Sender::new(Arc::new(status)),
         }

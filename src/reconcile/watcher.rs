@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        model::{HealthReading, Plan, SentinelLease, SessionId, SourceReading, Watch},
+        model::{HealthReading, Plan, SentinelLease, SourceReading, Watch},
         policy::Policy,
     },
     probe::{
@@ -58,14 +58,15 @@ pub fn follow(engine: &Arc<Engine>, slot: &Slot, plan: &Plan, policy: &Arc<Polic
     match (&plan.watch, &memory.watcher) {
         (None, _) => memory.watcher = None,
         (Some(target), Some(watcher)) if watcher.target == *target && watcher.policy == *policy => {}
-        (Some(target), _) => memory.watcher = Some(start(engine, &slot.id, target.clone(), Arc::clone(policy))),
+        (Some(target), _) => memory.watcher = Some(start(engine, slot, target.clone(), Arc::clone(policy))),
     }
     if let Some(watcher) = &memory.watcher {
         *lock(&watcher.lease) = plan.outlook.sentinel;
     }
 }
 
-fn start(engine: &Arc<Engine>, session: &SessionId, target: Watch, policy: Arc<Policy>) -> Watcher {
+fn start(engine: &Arc<Engine>, slot: &Slot, target: Watch, policy: Arc<Policy>) -> Watcher {
+    let session = &slot.id;
     let health = HealthReading { task: Some(target.task), ..HealthReading::default() };
     let reading = Arc::new(Mutex::new(Reading { health, activity: Vec::new() }));
     let lease = Arc::new(Mutex::new(None));
@@ -80,6 +81,7 @@ fn start(engine: &Arc<Engine>, session: &SessionId, target: Watch, policy: Arc<P
         policy: Arc::clone(&policy),
         reading: Arc::clone(&reading),
         connections: Arc::new(AtomicU64::new(0)),
+        metrics_read: Arc::clone(&slot.metrics_read),
         renewals: Renewals::of(engine, session, &policy, Arc::clone(&lease)).map(Arc::new),
     };
     let ended = end.clone();

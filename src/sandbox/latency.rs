@@ -34,6 +34,8 @@ pub struct Latency {
     pub definition_deletion: Span,
     /// From a push until its scan is complete.
     pub scanning: Span,
+    /// From the end of a minute until Container Insights' figures of it show (aws-facts §7: minutes, not documented).
+    pub insights: Span,
     /// Whether AWS's token buckets limit the calls.
     pub throttled: bool,
 }
@@ -56,6 +58,7 @@ impl Latency {
             service_reaction: Span::ZERO,
             definition_deletion: Span::ZERO,
             scanning: Span::ZERO,
+            insights: Span::ZERO,
             throttled: false,
         }
     }
@@ -77,6 +80,7 @@ impl Latency {
             service_reaction: Span::from_millis(1_000),
             definition_deletion: Span::from_secs(2),
             scanning: Span::from_millis(1500),
+            insights: Span::from_secs(45),
             throttled: true,
         }
     }
@@ -98,6 +102,7 @@ impl Latency {
             service_reaction: Span::from_secs(10),
             definition_deletion: Span::from_mins(1),
             scanning: Span::from_secs(20),
+            insights: Span::from_secs(150),
             throttled: true,
         }
     }

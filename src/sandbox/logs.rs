@@ -1,7 +1,7 @@
 //! CloudWatch Logs: groups with retention and tags, streams, and what tasks wrote.
 //!
 //! Guarantees: events come back in the order of their time; a line for a group that does not exist is refused, as the
-//! awslogs driver finds out. Never creates a group by itself.
+//! awslogs driver finds out. Never creates a group by itself: only for a service of AWS's that does.
 
 use std::collections::BTreeMap;
 
@@ -57,6 +57,12 @@ impl Logs {
     #[must_use]
     pub fn group_exists(&self, name: &str) -> bool {
         self.groups.contains_key(name)
+    }
+
+    /// Makes a group as a service of AWS's does for itself: without tags and retention. One that is there stays.
+    pub fn make_for_service(&mut self, name: &str, now: Timestamp) {
+        let fresh = || Group { created: now, retention: None, tags: BTreeMap::new(), streams: BTreeMap::new() };
+        self.groups.entry(name.to_owned()).or_insert_with(fresh);
     }
 
     /// Makes a task's stream at its container's start, as the awslogs driver does before any line is written.

@@ -17,6 +17,7 @@
 //! - A service's deployments are replaced at once: no rolling percentages, no circuit breaker.
 //! - Schedules fire once, at the end of their minute; of the role's rights only the actions are looked at.
 //! - Alarms are kept, not evaluated; metric math is refused.
+//! - Container Insights has CPU, network and the number of tasks; of real processes no network: it is the machine's.
 
 pub mod cbor;
 pub mod cloudwatch;
@@ -278,6 +279,19 @@ impl Sandbox {
         found.extend(world.cloudwatch.leftovers());
         found.extend(world.scheduler.leftovers());
         found
+    }
+
+    /// A load balancer of somebody's took so many requests at that time, for a target group if one is named; none: it is
+    /// there, and idle in that minute. CloudWatch shows it `late` after the minute's end.
+    pub fn load_balancer_took(
+        &self,
+        load_balancer: &str,
+        target_group: Option<&str>,
+        at: crate::domain::model::Timestamp,
+        requests: u32,
+        late: crate::domain::model::Span,
+    ) {
+        self.world().cloudwatch.load_balancer_took(load_balancer, target_group, at, requests, late);
     }
 
     /// Every call that schedules made by themselves, in order.

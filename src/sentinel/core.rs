@@ -10,7 +10,7 @@
 //! Guarantees: after the end nothing is accepted; what is not signed by the session's key changes nothing; reading
 //! changes nothing. It must never panic, whatever it is asked.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, net::IpAddr};
 
 use ring::signature::{ED25519, UnparsedPublicKey};
 
@@ -21,6 +21,9 @@ use super::{
     watch::{Sample, Watch},
 };
 use crate::domain::model::sentinel::{self as words, Renewal};
+
+/// Most addresses of labguard's that are remembered.
+const MOST_RENEWERS: usize = 8;
 
 /// One request, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Asked<'a> {
     pub authorization: Option<&'a str>,
     /// The whole body.
     pub body: &'a [u8],
+    /// Who asks, where that is known.
+    pub peer: Option<IpAddr>,
 }
 
 /// One answer; the body is JSON.
@@ -62,6 +67,8 @@ pub struct Core {
     fuse: Fuse,
     watch: Watch,
     task: TaskUse,
+    /// Where accepted renewals came from: labguard, which tells its own connections itself.
+    renewers: Vec<IpAddr>,
 }
 
 impl Core {
@@ -69,7 +76,7 @@ impl Core {
     #[must_use]
     pub fn new(settings: Settings, now: Clocks) -> Self {
         let fuse = Fuse::new(now, settings.deadline, settings.lease, settings.idle);
-        Self { settings, fuse, watch: Watch::default(), task: TaskUse::default() }
+        Self { settings, fuse, watch: Watch::default(), task: TaskUse::default(), renewers: Vec::new() }
     }
 
     /// Takes in counts, or why there are none.
@@ -80,6 +87,13 @@ impl Core {
     /// Takes in what ECS's metadata says.
     pub fn observe_task(&mut self, task: TaskUse) {
         self.task = task;
+    }
+
+    /// The addresses that renewals came from, the latest last: connections from there are settled by renewals, whoever
+    /// else is a stranger.
+    #[must_use]
+    pub fn renewers(&self) -> &[IpAddr] {
+        &self.renewers
     }
 
     /// Time until each end.
@@ -95,7 +109,7 @@ impl Core {
         let answer = match (path, asked.method) {
             (words::HEALTH_PATH, "GET") => return Answer { status: 200, body: "{\"healthy\":true}".to_owned() },
             (words::USE_PATH, "GET") => self.read(now, asked.authorization),
-            (words::RENEWAL_PATH, "POST") => self.renew(now, asked.body),
+            (words::RENEWAL_PATH, "POST") => self.renew(now, asked),
             (words::HEALTH_PATH | words::USE_PATH | words::RENEWAL_PATH, _) => {
                 Err(Refusal::new(405, "this path is not asked so"))
             }
@@ -118,8 +132,8 @@ impl Core {
         Ok(self.told(now))
     }
 
-    fn renew(&mut self, now: Clocks, body: &[u8]) -> Result<String, Refusal> {
-        let (renewal, signature) = Renewal::unseal(body).map_err(|why| Refusal::new(400, why))?;
+    fn renew(&mut self, now: Clocks, asked: &Asked<'_>) -> Result<String, Refusal> {
+        let (renewal, signature) = Renewal::unseal(asked.body).map_err(|why| Refusal::new(400, why))?;
         self.check(&renewal.session, &renewal.text(), &signature)?;
         if let Some(end) = self.left(now).ended() {
             return Err(Refusal::new(410, end.word()).with(self.fuse.serial()));
@@ -129,6 +143,14 @@ impl Core {
             Refused::TooHigh(last) => Refusal::new(422, "the serial is above all that can be used").with(last),
         })?;
         self.watch.settle(now.mono, renewal.probes);
+        if let Some(peer) = asked.peer {
+            let peer = peer.to_canonical();
+            self.renewers.retain(|known| *known != peer);
+            if self.renewers.len() >= MOST_RENEWERS {
+                self.renewers.remove(0);
+            }
+            self.renewers.push(peer);
+        }
         Ok(format!("{{\"renewed\":{},\"cut\":{cut},\"use\":{}}}", renewal.serial, self.told(now)))
     }
 
@@ -155,6 +177,7 @@ impl Core {
         json.number("connections", sample.connections);
         json.number("probes", watch.probes());
         json.number("used", watch.used());
+        json.maybe("strangers", sample.strangers);
         json.maybe("opened", sample.opened);
         json.maybe("last_use_ago_ms", ago(watch.sure()));
         json.maybe("unsettled_ago_ms", ago(watch.unsettled()));

@@ -60,7 +60,7 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
     match body.len().cmp(&length) {
         std::cmp::Ordering::Less => Parsed::Partly,
         std::cmp::Ordering::Greater => Parsed::Bad(400, "more than one request on a connection"),
-        std::cmp::Ordering::Equal => Parsed::Whole(Asked { method, path, authorization, body }),
+        std::cmp::Ordering::Equal => Parsed::Whole(Asked { method, path, authorization, body, peer: None }),
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         for end in 0..whole.len() {
             assert_eq!(parse(&whole[..end]), Parsed::Partly, "{end}");
         }
-        let asked = Asked { method: "POST", path: "/v1/renewal", authorization: Some("a b"), body: b"xyz" };
+        let asked = Asked { method: "POST", path: "/v1/renewal", authorization: Some("a b"), body: b"xyz", peer: None };
         assert_eq!(parse(whole), Parsed::Whole(asked));
     }
 

@@ -18,7 +18,7 @@ use std::{
 
 use super::{
     clocks::Machine,
-    core::Core,
+    core::{Asked, Core},
     fuse::End,
     http::{self, LIMIT, Parsed},
     sampler::Sampler,
@@ -54,7 +54,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Shared {
     /// Reads the counters and hands them to the rules.
     fn look(&self) {
-        let seen = locked(&self.sampler).read(&self.clock, &self.own);
+        let renewers = locked(&self.core).renewers().to_vec();
+        let seen = locked(&self.sampler).read(&self.clock, &self.own, &renewers);
         let now = self.clock.now();
         locked(&self.core).observe(now, seen);
     }
@@ -72,7 +73,7 @@ pub fn run(settings: Settings) -> Result<End, String> {
     if let Some(end) = core.left(clock.now()).ended() {
         return Ok(end);
     }
-    let sampler = Sampler::new(PathBuf::from("/proc/net"), settings.ports, settings.address)?;
+    let sampler = Sampler::new(PathBuf::from("/proc/net"), settings.ports, settings.address, settings.whose)?;
     let listener = TcpListener::bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let shared = Arc::new(Shared {
         core: Mutex::new(core),
@@ -167,6 +168,7 @@ fn exchange(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
                     shared.look();
                 }
                 let now = shared.clock.now();
+                let asked = Asked { peer: stream.peer_addr().ok().map(|peer| peer.ip()), ..asked };
                 break locked(&shared.core).handle(now, &asked);
             }
         }

@@ -8,7 +8,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use crate::domain::model::sentinel as words;
+use crate::domain::model::{
+    range::{Range, Whose},
+    sentinel as words,
+};
 
 /// Most guarded ports.
 pub const MOST_PORTS: usize = 32;
@@ -34,6 +37,8 @@ pub struct Settings {
     pub ports: Vec<u16>,
     /// Only sockets of this local address count.
     pub address: Option<IpAddr>,
+    /// Whose connections are use.
+    pub whose: Whose,
     /// Where ECS tells the task's own metadata, if it does.
     pub metadata: Option<String>,
 }
@@ -84,11 +89,25 @@ impl Settings {
             })?,
             ports: needed(&get, words::PORTS, "1 to 32 ports with commas, as 5000,8080", ports)?,
             address: optional(&get, words::ADDRESS, "an IP address, or not set", |text| text.parse().ok())?,
+            whose: Whose {
+                allowed: optional(&get, words::ALLOWED, RANGES, ranges)?.unwrap_or_default(),
+                ignored: optional(&get, words::IGNORED, RANGES, ranges)?.unwrap_or_default(),
+            },
             metadata: optional(&get, words::METADATA, "an http address, or not set", |text| {
                 text.starts_with("http://").then(|| text.to_owned())
             })?,
         })
     }
+}
+
+const RANGES: &str = "1 to 256 ranges with commas, as 10.0.0.0/8,2001:db8::/32, or not set";
+
+/// Most ranges.
+const MOST_RANGES: usize = 256;
+
+fn ranges(text: &str) -> Option<Vec<Range>> {
+    let ranges: Option<Vec<Range>> = text.split(',').map(|range| range.parse().ok()).collect();
+    ranges.filter(|it| it.len() <= MOST_RANGES)
 }
 
 fn ports(text: &str) -> Option<Vec<u16>> {
@@ -152,6 +171,11 @@ mod tests {
         more.extend([(words::METADATA, "http://169.254.170.2/v4/x".into()), (words::LISTEN, "[::]:7300".into())]);
         let settings = read(&more).unwrap();
         assert_eq!((settings.idle, settings.address), (Some(900_000), Some("127.1.2.3".parse().unwrap())));
+        assert!(settings.whose.is_everybody());
+        more.extend([(words::ALLOWED, "10.0.0.0/8,2001:db8::/32".into()), (words::IGNORED, "10.0.0.7/32".into())]);
+        let whose = read(&more).unwrap().whose;
+        let counts = ["10.1.2.3", "2001:db8::1", "10.0.0.7", "192.0.2.1"].map(|ip| whose.counts(ip.parse().unwrap()));
+        assert_eq!(counts, [true, true, false, false]);
     }
 
     #[test]
@@ -177,6 +201,8 @@ mod tests {
             (words::PORTS, &["", "0", "5000,", "5000 8080", "70000"]),
             (words::ADDRESS, &["", "localhost"]),
             (words::METADATA, &["", "169.254.170.2"]),
+            (words::ALLOWED, &["", "10.0.0.1", "10.0.0.1/8", "10.0.0.0/8,", "10.0.0.0/8 ::/0"]),
+            (words::IGNORED, &["", "everybody", "::/129"]),
         ] {
             for value in values {
                 let mut settings = good();

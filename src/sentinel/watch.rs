@@ -24,6 +24,8 @@ pub struct Sample {
     pub in_flight: u64,
     /// Since when the oldest of them has been seen, on the monotonic clock in milliseconds.
     pub oldest: Option<u64>,
+    /// Connections of strangers that are left out of `connections`; none where everybody's use counts.
+    pub strangers: Option<u64>,
     /// Bytes received since the start, loopback left out.
     pub bytes_in: Option<u64>,
     /// Bytes sent since the start, loopback left out.

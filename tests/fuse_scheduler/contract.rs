@@ -110,7 +110,7 @@ async fn a_schedule_calls_within_its_minute_once_and_a_moved_one_at_its_new_inst
     let session = SessionId::new("contract", 1);
     let owner = Owner { session: &session, owner: "contract" };
     let role = made(cloud, owner).await;
-    let cluster = Spec::Cluster { name: "labguard-contract".to_owned(), spot: false };
+    let cluster = Spec::Cluster { name: "labguard-contract".to_owned(), spot: false, insights: false };
     cloud.ensure(owner, ResourceKey::only(ResourceKind::Cluster), &cluster, false).await.unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let now = house.parts.clock.now();

@@ -7,7 +7,10 @@ use labguard::{
     activity::{
         exposition::{self, Sum, Wanted},
         fold::{Fold, Memory, Seen},
-        lines::Lines,
+        insights::{self, Above, Told},
+        lines::{Found, Lines},
+        load_balancer,
+        minutes::Minutes,
         requests::{self, ReadError},
         turnstile::{SentinelReading, Turnstile},
     },
@@ -17,7 +20,7 @@ use labguard::{
         model::{
             Action, Cause, Effect, Event, HealthReading, Identity, ImageSource, Money, Network, Observation, Phase,
             RateCard, Record, Request, ResourceKey, ResourceKind, SessionId, Source, SourceReading, Span, Subnet,
-            TaskFacts, TaskSize, TaskStatus, Timestamp,
+            TaskFacts, TaskSize, TaskStatus, Timestamp, Whose, range::first_address,
         },
         policy::{ActivityPolicy, Combine, Policy},
     },
@@ -33,6 +36,14 @@ const PAGE_EVERY: u64 = 15;
 const LOGS_EVERY: u64 = 60;
 /// What the policy says of late lines, in seconds.
 const LOGS_LATENCY: u64 = 90;
+/// What is asked of CloudWatch, and how late it may be, in seconds.
+const CLOUDWATCH_EVERY: u64 = 120;
+const INSIGHTS_LATENCY: u64 = 300;
+const BALANCER_LATENCY: u64 = 240;
+
+/// Where users come from, and scanners that are known.
+const USER: &str = "203.0.113.7";
+const SCANNER: &str = "192.0.2.66";
 
 /// Something that happens, in seconds from the start.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +60,14 @@ pub enum Doing {
     Probes(u64),
     /// Lines of work in the log, without any request.
     Lines(u64, u64, u64),
+    /// Work that shows in nothing but the processor.
+    Computes(u64, u64),
+    /// One request that moves a lot while it lasts.
+    Streams(u64, u64),
+    /// A source of CloudWatch's has no data of these minutes, ever.
+    Hole(Source, u64, u64),
+    /// What a source of CloudWatch's would have shown in this time shows at its end.
+    Late(Source, u64, u64),
     /// A source gives no answer.
     Out(Source, u64, u64),
     /// No source gives an answer.
@@ -92,6 +111,8 @@ pub struct Setup {
     pub sources: &'static [Source],
     /// How.
     pub combine: Combine,
+    /// Whether known scanners are left out by their address.
+    pub by_address: bool,
 }
 
 impl Setup {
@@ -99,7 +120,8 @@ impl Setup {
     pub fn tolerance(&self) -> u64 {
         let lag = |source: &Source| {
             let (latency, every, _) = pace(*source);
-            latency + 2 * every
+            // CloudWatch knows use by the end of its minute.
+            latency + 2 * every + if every == CLOUDWATCH_EVERY { 60 } else { 0 }
         };
         self.sources.iter().map(lag).max().unwrap_or(0) + 3
     }
@@ -109,6 +131,8 @@ const fn pace(source: Source) -> (u64, u64, Memory) {
     match source {
         Source::Logs => (LOGS_LATENCY, LOGS_EVERY, Memory::Remembers),
         Source::Requests => (0, PAGE_EVERY, Memory::Remembers),
+        Source::Insights => (INSIGHTS_LATENCY, CLOUDWATCH_EVERY, Memory::Remembers),
+        Source::LoadBalancer => (BALANCER_LATENCY, CLOUDWATCH_EVERY, Memory::Remembers),
         _ => (0, PAGE_EVERY, Memory::Forgets),
     }
 }
@@ -120,43 +144,85 @@ fn every(now: u64, from: u64, until: u64, step: u64) -> bool {
 /// The application and its world.
 #[derive(Default)]
 struct Application {
-    counts: BTreeMap<(&'static str, &'static str), u64>,
+    counts: BTreeMap<(&'static str, &'static str, &'static str), u64>,
     connections: u64,
     open: u64,
     last_use: Option<u64>,
-    lines: Vec<u64>,
+    /// When, and whose.
+    lines: Vec<(u64, &'static str)>,
+    /// By the minute of the clock that AWS goes by.
+    minutes: BTreeMap<u64, Minute>,
+}
+
+/// What AWS measures in a minute.
+#[derive(Clone, Copy, Default)]
+struct Minute {
+    bytes: u64,
+    cpu_ms: u64,
+    /// That a load balancer passed on.
+    requests: u64,
+}
+
+/// The minute in which a second lies, by AWS's clock.
+fn minute_of(now: u64) -> u64 {
+    (u64::try_from(begin().as_secs()).unwrap() + now) / 60
+}
+
+/// The second at which a minute begins; negative before the start.
+fn second_of(minute: u64) -> i64 {
+    i64::try_from(minute * 60).unwrap() - begin().as_secs()
 }
 
 impl Application {
     fn second(&mut self, now: u64, doings: &[Doing]) {
-        let mut count = |client, path, many: bool| *self.counts.entry((client, path)).or_default() += u64::from(many);
+        let mut count =
+            |client, path, ip, many: bool| *self.counts.entry((client, path, ip)).or_default() += u64::from(many);
+        let minute = self.minutes.entry(minute_of(now)).or_default();
+        // A plain request and its answer, with what they cost.
+        let exchanged = |minute: &mut Minute, requests: u64| {
+            (minute.bytes, minute.cpu_ms) = (minute.bytes + 650, minute.cpu_ms + 1);
+            minute.requests += requests;
+        };
         self.open = 0;
         for doing in doings {
             match *doing {
                 Doing::Uses(from, until, step) if every(now, from, until, step) => {
-                    count("user", "/predict", true);
+                    count("user", "/predict", USER, true);
+                    exchanged(minute, 1);
                     self.connections += 1;
-                    (self.last_use, _) = (Some(now), self.lines.push(now));
+                    (self.last_use, _) = (Some(now), self.lines.push((now, USER)));
                 }
-                Doing::Long(from, until) if (from..until).contains(&now) => {
+                Doing::Long(from, until) | Doing::Streams(from, until) if (from..until).contains(&now) => {
                     self.connections += u64::from(now == from);
                     self.open += 1;
                     self.last_use = Some(now);
+                    // A load balancer counts a request as it chooses a target for it.
+                    minute.requests += u64::from(now == from);
+                    minute.bytes += if matches!(doing, Doing::Streams(..)) { 100_000 } else { 20 };
                 }
-                Doing::Long(_, until) if now == until => {
-                    count("user", "/predict", true);
-                    (self.last_use, _) = (Some(now), self.lines.push(now));
+                Doing::Long(_, until) | Doing::Streams(_, until) if now == until => {
+                    count("user", "/predict", USER, true);
+                    (self.last_use, _) = (Some(now), self.lines.push((now, USER)));
                 }
+                Doing::Computes(from, until) if (from..until).contains(&now) => minute.cpu_ms += 200,
                 Doing::Scans(from, until, step) if every(now, from, until, step) => {
-                    count("user", "other", true);
+                    count("user", "other", SCANNER, true);
+                    exchanged(minute, 1);
                     (self.connections, self.last_use) = (self.connections + 1, Some(now));
                 }
                 Doing::Drips(from, until, step) if every(now, from, until, step) => {
-                    count("user", "/", true);
+                    count("user", "/", SCANNER, true);
+                    exchanged(minute, 1);
+                    self.lines.push((now, SCANNER));
                     (self.connections, self.last_use) = (self.connections + 1, Some(now));
                 }
-                Doing::Probes(step) => count("labguard-probe", "/", now.is_multiple_of(step)),
-                Doing::Lines(from, until, step) if every(now, from, until, step) => self.lines.push(now),
+                Doing::Probes(step) => {
+                    count("labguard-probe", "/", "198.51.100.1", now.is_multiple_of(step));
+                    if now.is_multiple_of(step) {
+                        exchanged(minute, 0);
+                    }
+                }
+                Doing::Lines(from, until, step) if every(now, from, until, step) => self.lines.push((now, "-")),
                 Doing::Restart(at) if at == now => {
                     self.counts.clear();
                     (self.connections, self.last_use) = (0, None);
@@ -170,8 +236,8 @@ impl Application {
     /// Its metrics page.
     fn page(&self) -> String {
         let mut page = "# TYPE c counter\n# TYPE g gauge\n".to_owned();
-        for ((client, path), count) in &self.counts {
-            page += &format!("c{{client=\"{client}\",path=\"{path}\"}} {count}\n");
+        for ((client, path, ip), count) in &self.counts {
+            page += &format!("c{{client=\"{client}\",path=\"{path}\",ip=\"{ip}\"}} {count}\n");
         }
         page + &format!("g{{client=\"user\"}} {}\ng{{client=\"labguard-probe\"}} 1\n", self.open)
     }
@@ -184,6 +250,7 @@ struct Lane {
     counter: requests::Counter,
     lines: Lines,
     turnstile: Turnstile,
+    minutes: Minutes,
 }
 
 /// The whole of it.
@@ -196,6 +263,7 @@ struct Player<'a> {
     lanes: Vec<Lane>,
     readings: Vec<SourceReading>,
     wanted: Wanted,
+    whose: Whose,
 }
 
 /// Plays a trace; answers when it ended, in seconds that really went by, and by what. `None`: not by `until`.
@@ -207,23 +275,28 @@ pub fn play(trace: &Trace, setup: &Setup, until: u64) -> Option<(u64, Cause)> {
     policy.limits.budget = Money::from_nanos(1_000_000_000_000);
     policy.limits.max_budget = policy.limits.budget;
     policy.health.start_grace = Span::from_mins(600);
-    let page = setup.sources.iter().any(|source| !matches!(source, Source::Logs));
+    let page = |source: &Source| !matches!(source, Source::Logs | Source::Insights | Source::LoadBalancer);
+    let page = setup.sources.iter().any(page);
     let interval = Span::from_secs(PAGE_EVERY);
     policy.activity = ActivityPolicy {
-        metrics_path: page.then(|| "/metrics".to_owned()),
         combine: setup.combine,
         max_gap: Span::from_secs(GAP),
         min_requests: trace.least,
         ..ActivityPolicy::counting("/metrics", "c", interval)
     };
+    policy.activity.metrics_path = page.then(|| "/metrics".to_owned());
+    policy.activity.insights.enabled = setup.sources.contains(&Source::Insights);
+    let whose = Whose { ignored: vec!["192.0.2.0/24".parse().unwrap()], ..Whose::default() };
+    let whose = if setup.by_address { whose } else { Whose::default() };
     let wanted = Wanted {
         with: vec![("client".to_owned(), "user".to_owned())],
         without: vec![("path".to_owned(), "other|/metrics".to_owned())],
+        by_address: Some(("ip".to_owned(), whose.clone())),
     };
     let record = starting(&policy);
     let card = RateBook::embedded().card("us-east-1");
     let (app, lanes, readings) = (Application::default(), Vec::new(), Vec::new());
-    let mut player = Player { trace, policy, card, record, app, lanes, readings, wanted };
+    let mut player = Player { trace, policy, card, record, app, lanes, readings, wanted, whose };
     player.run(setup, until)
 }
 
@@ -275,8 +348,9 @@ impl Player<'_> {
             source,
             fold: Fold::new(memory, Span::from_secs(GAP), at, Span::from_secs(now)),
             counter: requests::Counter::new(self.trace.least),
-            lines: Lines::since(at),
+            lines: Lines::since(at, Span::from_secs(LOGS_LATENCY)),
             turnstile: Turnstile::default(),
+            minutes: Minutes::since(at, Span::from_secs(pace(source).0)),
         }
     }
 
@@ -339,10 +413,15 @@ impl Player<'_> {
             Source::Logs if out => lane.lines.take(Err("503".to_owned())),
             Source::Logs => {
                 // A line is there to be read after a minute, now and then after the whole latency.
-                let shown =
-                    |line: &&u64| **line + if (**line / 60).is_multiple_of(3) { LOGS_LATENCY } else { 60 } <= now;
-                let newest = self.app.lines.iter().filter(shown).max().map(|line| (self.clock(*line), 1));
-                lane.lines.take(Ok(newest))
+                let shown = |(line, _): &&(u64, &str)| {
+                    *line + if (line / 60).is_multiple_of(3) { LOGS_LATENCY } else { 60 } <= now
+                };
+                let of_one = |line: &str| first_address(line).is_none_or(|ip| self.whose.counts(ip));
+                let shown: Vec<&(u64, &str)> = self.app.lines.iter().filter(shown).collect();
+                let counted = shown.iter().filter(|(_, ip)| of_one(&format!("{ip} - \"POST /predict\" 200")));
+                let newest = |line: Option<u64>| line.map(|line| self.clock(line));
+                let counted = newest(counted.map(|(line, _)| *line).max()).map(|at| (at, 1));
+                lane.lines.take(Ok(Found { counted, newest: newest(shown.iter().map(|(line, _)| *line).max()) }))
             }
             Source::Sentinel if out => lane.turnstile.take(at, Err("503".to_owned())),
             Source::Sentinel => {
@@ -350,8 +429,58 @@ impl Player<'_> {
                 let last_use = self.app.last_use.map(|at| self.clock(at));
                 lane.turnstile.take(at, Ok(SentinelReading { connections, in_flight, last_use }))
             }
+            Source::Insights | Source::LoadBalancer => {
+                let (source, what) = (lane.source, "w");
+                if out {
+                    return lane.minutes.take(at, Err("503".to_owned()), what);
+                }
+                let (from, until) = lane.minutes.window(at);
+                let minutes: BTreeMap<u64, Minute> = self
+                    .app
+                    .minutes
+                    .iter()
+                    .filter(|(minute, _)| self.shows(source, **minute, now))
+                    .map(|(m, it)| (*m, *it))
+                    .collect();
+                let at_of = |minute: &u64| Timestamp::from_millis(i64::try_from(minute * 60_000).unwrap());
+                let series = |value: &dyn Fn(&Minute) -> f64| -> BTreeMap<Timestamp, f64> {
+                    minutes.iter().map(|(minute, it)| (at_of(minute), value(it))).collect()
+                };
+                let read = if source == Source::Insights {
+                    let policy = &self.policy.activity.insights;
+                    let (network, cpu) = (policy.network_above.unwrap(), policy.cpu_above.unwrap());
+                    let bytes = series(&|it| it.bytes as f64 / 60.0);
+                    let zero = series(&|_| 0.0);
+                    let units = series(&|it| it.cpu_ms as f64 / 60_000.0 * 1024.0);
+                    let told = Told { network: Some((bytes, zero)), cpu: Some(units) };
+                    insights::minutes(&told, Above { network, cpu, of: TaskSize::SMALLEST.cpu })
+                } else {
+                    // No requests, no value.
+                    let mut requests = series(&|it| it.requests as f64);
+                    requests.retain(|_, many| *many > 0.0);
+                    load_balancer::minutes(&requests, &series(&|_| 0.01), self.trace.least)
+                };
+                let read = read.range(from..until).map(|(at, used)| (*at, used.clone())).collect();
+                lane.minutes.take(at, Ok(read), what)
+            }
             Source::Command | Source::Url => panic!("no trace has an operator"),
         }
+    }
+
+    /// Whether CloudWatch shows a minute of a source now: some are as late as they may be, most are not.
+    fn shows(&self, source: Source, minute: u64, now: u64) -> bool {
+        let (latency, ..) = pace(source);
+        let lateness = if minute.is_multiple_of(3) { latency - 60 } else { latency - 150 };
+        let (begins, now) = (second_of(minute), i64::try_from(now).unwrap());
+        let due = begins + 60 + i64::try_from(lateness).unwrap();
+        let within = |from: u64, until: u64, second: i64| (from..until).contains(&u64::try_from(second).unwrap_or(0));
+        self.trace.doings.iter().all(|doing| match *doing {
+            Doing::Hole(of, from, until) if of == source => !within(from, until, begins),
+            Doing::Late(of, from, until) if of == source && within(from, until, due) => {
+                now >= i64::try_from(until).unwrap()
+            }
+            _ => true,
+        }) && due <= now
     }
 
     fn decide(&mut self, now: u64) -> Option<Timestamp> {

@@ -192,3 +192,92 @@ pub fn of_lines() -> Vec<Trace> {
         ),
     ]
 }
+
+/// Work that only the processor or the network shows: for set-ups that read Container Insights, which come minutes late and
+/// not always.
+pub fn of_insights() -> Vec<Trace> {
+    let insights = Source::Insights;
+    vec![
+        trace("a computation of an hour and nothing else", 4200 + IDLE, &[Computes(600, 4200)]),
+        trace(
+            "computations of five minutes, a quarter of an hour apart",
+            3300 + IDLE,
+            &[Computes(300, 600), Computes(1200, 1500), Computes(2100, 2400), Computes(3000, 3300)],
+        ),
+        trace(
+            "a computation that outlives the requests beside it",
+            3900 + IDLE,
+            &[Uses(60, 900, 20), Computes(800, 3900)],
+        ),
+        trace("a download of half an hour", 2400 + IDLE, &[Streams(600, 2400)]),
+        trace(
+            "its figures are missing for ten minutes of a computation",
+            3900 + IDLE,
+            &[Computes(300, 3900), Hole(insights, 1200, 1800)],
+        ),
+        trace("its figures come twenty minutes late", 3900 + IDLE, &[Computes(300, 3900), Late(insights, 1500, 2700)]),
+        trace(
+            "CloudWatch refuses for ten minutes amid a computation",
+            3900 + IDLE,
+            &[Computes(300, 3900), Out(insights, 1500, 2100)],
+        ),
+        // The last good look is fourteen minutes after the start; from there on it is waited for.
+        trace("its figures end for ever", 840 + GAP, &[Computes(0, 500), Hole(insights, 580, EVER)]),
+        trace("probes and scanners move little", IDLE, &[Probes(1), Scans(10, EVER, 2)]),
+    ]
+}
+
+/// What a load balancer counts, minutes late.
+pub fn of_balancer() -> Vec<Trace> {
+    let balancer = Source::LoadBalancer;
+    let noisy = |name, ends, doings: &[Doing], least| Trace { least, ..trace(name, ends, doings) };
+    vec![
+        trace("nobody asks the load balancer", IDLE, &[]),
+        trace(
+            "bursts by the load balancer",
+            2160 + IDLE,
+            &[Uses(300, 360, 3), Uses(1260, 1320, 3), Uses(2100, 2160, 3)],
+        ),
+        trace("a request every nineteen minutes by the load balancer", 5700 + IDLE, &[Uses(0, 5700, 1140)]),
+        trace("a load balancer of which nobody ever heard", GAP, &[Hole(balancer, 0, EVER)]),
+        trace(
+            "a load balancer whose figures come late amid use",
+            3600 + IDLE,
+            &[Uses(0, 3600, 30), Late(balancer, 1200, 2400)],
+        ),
+        trace(
+            "use while its figures come late",
+            1700 + IDLE,
+            &[Uses(300, 360, 10), Uses(1600, 1700, 10), Late(balancer, 1500, 2700)],
+        ),
+        noisy(
+            "a few scanners a minute at the load balancer",
+            900 + IDLE,
+            &[Drips(30, EVER, 25), Scans(0, EVER, 40), Uses(600, 900, 2)],
+            10,
+        ),
+    ]
+}
+
+/// Scanners that a load balancer takes for users, and the application does not.
+pub fn at_the_balancer() -> Vec<Trace> {
+    vec![
+        trace("scanners at the load balancer, and nobody else", IDLE, &[Scans(10, EVER, 20)]),
+        trace("scanners at the load balancer after real use", 600 + IDLE, &[Uses(300, 600, 5), Scans(0, EVER, 30)]),
+        trace(
+            "scanners at the load balancer beside a long request",
+            3000 + IDLE,
+            &[Long(300, 3000), Scans(0, EVER, 15)],
+        ),
+    ]
+}
+
+/// Scanners that look like users by path and by agent, from addresses that are known.
+pub fn by_address() -> Vec<Trace> {
+    vec![
+        trace("scanners on the front page, known by their address", IDLE, &[Drips(30, EVER, 45)]),
+        trace("known scanners all the time beside real use", 1800 + IDLE, &[Uses(600, 1800, 60), Drips(0, EVER, 7)]),
+        trace("a storm of known scanners after real use", 600 + IDLE, &[Uses(500, 600, 5), Drips(700, EVER, 1)]),
+        trace("known scanners beside one long request", 3000 + IDLE, &[Drips(30, EVER, 45), Long(300, 3000)]),
+    ]
+}

@@ -35,6 +35,7 @@ ITEMS = {
     "logs_ingested": ("AmazonCloudWatch", "DataProcessing-Bytes", 1, "gb"),
     "metric": ("AmazonCloudWatch", "CW:MetricMonitorUsage", 1, "metrics"),
     "metric_requests": ("AmazonCloudWatch", "CW:Requests", 1000, "requests"),
+    "metric_reads": ("AmazonCloudWatch", "CW:GMD-Metrics", 1000, "metrics"),
     "public_ipv4": ("AmazonVPC", "PublicIPv4:InUseAddress", 1, "hours|hrs"),
 }
 

@@ -91,9 +91,10 @@ class Session:
         counts = self.counts()
         counts[0] += event["metric_hours"]
         counts[1] += event["put_metric_calls"]
+        counts[3] += event.get("metrics_read", 0)
 
     def counts(self):
-        return self.metered.setdefault((self.now() - 1) // QUARTER * QUARTER, [0, 0, 0])
+        return self.metered.setdefault((self.now() - 1) // QUARTER * QUARTER, [0, 0, 0, 0])
 
     def on_scheduled(self, _at, event):
         """A schedule is paid for once, however often it is moved: should it ever be due."""
@@ -188,8 +189,29 @@ class Session:
                 # By the begun kilobyte, for a month of 730 hours, per GB of a thousand million bytes.
                 each = -(-thing["bytes"] // 1000)
                 yield lasting(key, "image_storage", begin, self.gone(thing), each, 1_000_000 * 730 * 3600)
-        for item, place, per in (("metric", 0, 730), ("metric_requests", 1, 1000), ("schedule_invocations", 2, 1_000_000)):
+            elif key.startswith("insights_log/"):
+                yield from self.insights(key, thing)
+        for item, place, per in (
+            ("metric", 0, 730), ("metric_requests", 1, 1000), ("schedule_invocations", 2, 1_000_000), ("metric_reads", 3, 1000)
+        ):
             yield self.counted(item, place, per)
+
+    def insights(self, key, thing):
+        """Metrics that AWS makes of a cluster and its task definition, and of a service, by hours of the clock with data."""
+        begin = thing["meant"] + thing["hidden"]
+        cluster = self.things.get("cluster/1")
+        end = cluster and self.gone(cluster)
+        end = None if end is None else max(begin, end)
+        each = 12 + 12 + (17 if "service/1" in self.things else 0)
+
+        def by(at):
+            if at < begin:
+                return 0
+            last = at if end is None else min(at, end)
+            return (max(last - 1, begin) // HOUR - begin // HOUR + 1) * each
+
+        yield key, "metric", by, 730, begin, end
+        yield lasting(key, "logs_ingested", begin, end, 1, 1000 * 3600)
 
     def task(self, key, thing):
         facts = thing["facts"] or {}
@@ -231,7 +253,8 @@ class Session:
                 if price is None:
                     raise Disagreement(f"{item} of {key} was used and has no journalled price")
                 amount = (dollars(price["amount"]) * units / per).quantize(NANO, rounding=ROUND_CEILING)
-                if self.terms.get("free_tier") and item in FREE:
+                # No allowance holds as many metrics as Container Insights makes.
+                if self.terms.get("free_tier") and item in FREE and not (key or "").startswith("insights_log/"):
                     amount = Decimal(0)
                 first = max(begin, born)
                 last = max(first, end if died is None else min(died, end))

@@ -18,8 +18,8 @@ use labguard::{
     transport::Transport as _,
 };
 
-const SESSION: &str = "lab-7k2m9q";
-const TASK: [&str; 2] = ["10.77.0.2", "fd77::2"];
+pub const SESSION: &str = "lab-7k2m9q";
+pub const TASK: [&str; 2] = ["10.77.0.2", "fd77::2"];
 const QUESTION: Question = Question { port: 7300, timeout: Span::from_secs(5) };
 
 /// Starts this program again in namespaces of its own.
@@ -31,30 +31,35 @@ pub fn enter() {
         Err(error) => return skip(&format!("unshare: {error}")),
     }
     let own = std::env::current_exe().unwrap();
-    let status = Command::new("unshare").arg("-rn").arg(own).arg("__outside").status().unwrap();
-    assert!(status.success(), "the other side of the wire ended with {status}");
-    println!("test what_the_sentinel_counts_is_what_the_application_accepted ... ok");
+    for (side, test) in [
+        ("__outside", "what_the_sentinel_counts_is_what_the_application_accepted"),
+        ("__strangers", "strangers_that_the_sentinel_meets_are_nobodys_use"),
+    ] {
+        let status = Command::new("unshare").arg("-rn").arg(&own).arg(side).status().unwrap();
+        assert!(status.success(), "the other side of the wire ended with {status}");
+        println!("test {test} ... ok");
+    }
 }
 
 fn skip(why: &str) {
     println!("SKIPPED: no network namespace can be made here: {}", why.trim());
 }
 
-fn run(line: &str) {
+pub fn run(line: &str) {
     let mut words = line.split(' ');
     let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The application in its namespace, with the wire in it.
-struct Application {
+pub struct Application {
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Application {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let own = std::env::current_exe().unwrap();
         let mut process = Command::new("unshare")
             .arg("-n")
@@ -94,8 +99,13 @@ impl Application {
         self.say("count").parse().unwrap()
     }
 
+    /// Runs a command in its namespace.
+    pub fn inside(&self, line: &str) {
+        run(&format!("nsenter -t {} -n {line}", self.process.id()));
+    }
+
     /// The sentinel beside it.
-    fn guard(&self, signer: &Signer) -> Child {
+    pub fn guard(&self, signer: &Signer, more: &[(&str, &str)]) -> Child {
         #[expect(clippy::disallowed_methods, reason = "the sentinel's deadline is the machine's time")]
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         Command::new("nsenter")
@@ -107,6 +117,7 @@ impl Application {
             .env(words::LEASE, "600")
             .env(words::LISTEN, "[::]:7300")
             .env(words::PORTS, "5000")
+            .envs(more.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap()
@@ -151,15 +162,15 @@ fn crowd(count: usize, families: &'static [usize]) {
 }
 
 /// labguard: asks and renews, and keeps the serial and the count of its probes.
-struct Daemon {
-    transport: TcpTransport,
-    signer: Signer,
-    serial: u64,
-    probes: u64,
+pub struct Daemon {
+    pub transport: TcpTransport,
+    pub signer: Signer,
+    pub serial: u64,
+    pub probes: u64,
 }
 
 impl Daemon {
-    async fn probe(&mut self, count: u64) {
+    pub async fn probe(&mut self, count: u64) {
         for at in 0..count {
             self.probes += 1;
             let host = if at % 2 == 0 { TASK[0].to_owned() } else { format!("[{}]", TASK[1]) };
@@ -168,7 +179,7 @@ impl Daemon {
         }
     }
 
-    async fn renew(&mut self, idle: Option<Span>) -> Use {
+    pub async fn renew(&mut self, idle: Option<Span>) -> Use {
         self.serial += 1;
         let wish = Wish { serial: self.serial, lease: Span::from_secs(600), idle, probes: self.probes };
         let address = TASK[usize::try_from(self.serial % 2).unwrap()];
@@ -188,7 +199,7 @@ pub fn main() {
 async fn story() {
     let mut task = Application::start();
     let signer = Signer::derive(&[7; 32], SESSION).unwrap();
-    let mut sentinel = task.guard(&signer);
+    let mut sentinel = task.guard(&signer, &[]);
     let pid = sentinel.id();
     let mut last_words = BufReader::new(sentinel.stderr.take().unwrap());
     let mut first = String::new();

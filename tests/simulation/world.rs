@@ -138,6 +138,7 @@ impl World {
         policy.task.environment = behaviour(&mut rng);
         // On as by default, but for a quarter; by the seed itself, so that nothing else of the world hangs on it.
         policy.fuse.scheduler = !seed.is_multiple_of(4);
+        policy.activity.insights.enabled = seed % 5 == 2;
         // The simulated container's counter counts users only.
         policy.activity.labels.clear();
         let small_disk = rng.random_bool(0.15);
@@ -168,7 +169,7 @@ impl World {
         let specs = [
             (ResourceKind::Repository, Spec::repository("theirs/app".to_owned())),
             (ResourceKind::LogGroup, Spec::LogGroup { name: "/theirs".to_owned(), retention_days: 1 }),
-            (ResourceKind::Cluster, Spec::Cluster { name: "their-cluster".to_owned(), spot: false }),
+            (ResourceKind::Cluster, Spec::Cluster { name: "their-cluster".to_owned(), spot: false, insights: false }),
             (
                 ResourceKind::SecurityGroup,
                 Spec::SecurityGroup {

@@ -114,7 +114,7 @@ impl House {
             ResourceKind::Repository => Spec::repository(name),
             ResourceKind::LogGroup => Spec::LogGroup { name, retention_days: 1 },
             ResourceKind::ExecutionRole => Spec::ExecutionRole { name },
-            ResourceKind::Cluster => Spec::Cluster { name, spot: false },
+            ResourceKind::Cluster => Spec::Cluster { name, spot: false, insights: false },
             ResourceKind::SecurityGroup => {
                 let vpc = self.parts.cloud.survey(None, &[]).await.unwrap().vpc;
                 Spec::SecurityGroup {

@@ -43,6 +43,7 @@ pub(super) const fn of(item: Item) -> Service {
         Item::ImageStorage => service("Amazon Elastic Container Registry", "Storage", "Other (Storage)"),
         Item::Metric
         | Item::MetricRequests
+        | Item::MetricReads
         | Item::Alarm
         | Item::AlarmHighResolution
         | Item::LogsIngested
@@ -77,6 +78,7 @@ pub(super) const fn unit(item: Item) -> &'static str {
         Item::ImageStorage | Item::LogsStored => "GB-Months",
         Item::Metric => "Metric-Months",
         Item::MetricRequests => "1000 Requests",
+        Item::MetricReads => "1000 Metrics",
         Item::Alarm | Item::AlarmHighResolution => "Alarm-Months",
         Item::LogsIngested | Item::DataOut => "GB",
         Item::ScheduleInvocations => "1000000 Invocations",
@@ -95,6 +97,7 @@ pub(super) const fn counted(item: Item) -> Option<&'static str> {
         Item::MetricRequests | Item::SecretRequests | Item::KeyRequests | Item::CostExplorerRequests => {
             Some("Requests")
         }
+        Item::MetricReads => Some("Metrics"),
         Item::ScheduleInvocations => Some("Invocations"),
         _ => None,
     }

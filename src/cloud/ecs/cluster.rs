@@ -36,13 +36,15 @@ impl Cloud {
         &self,
         owner: Owner<'_>,
         name: &str,
-        spot: bool,
+        (spot, insights): (bool, bool),
         adopt: bool,
     ) -> Result<Ensured, Fault> {
         if let Some(cluster) = self.find_cluster(name).await? {
             return judge(owner, name, &cluster, adopt, Effect::AlreadyThere);
         }
-        let insights = ClusterSetting::builder().name(ClusterSettingName::ContainerInsights).value("disabled").build();
+        // Always said: what is not said is as the account's default has it (aws-facts §1.3).
+        let value = if insights { "enabled" } else { "disabled" };
+        let insights = ClusterSetting::builder().name(ClusterSettingName::ContainerInsights).value(value).build();
         let mut create =
             self.inner.ecs.create_cluster().cluster_name(name).set_tags(Some(our_tags(owner))).settings(insights);
         if spot {
@@ -65,6 +67,11 @@ impl Cloud {
                 )),
             },
         }
+    }
+
+    /// Whether there is a cluster of that name that is not this session's.
+    pub(crate) async fn is_anothers_cluster(&self, owner: Owner<'_>, name: &str) -> Result<bool, Fault> {
+        Ok(self.find_cluster(name).await?.is_some_and(|cluster| !is_ours(owner, cluster.tags())))
     }
 
     pub(crate) async fn look_cluster(&self, owner: Owner<'_>, removal: &Removal) -> Result<Option<Sighting>, Fault> {

@@ -5,7 +5,7 @@
 //! execution role ──────┼─► task definition ─┐
 //! log group ───────────┘                    ├─► task | service
 //! network ─► security group ────────────────┤
-//! cluster ──────────────────────────────────┘
+//! cluster ─► Container Insights' log group ─┘ (where they are switched on)
 //! ```
 //! Beside them the net outside the task (`fuse`), where the policy wants one: a task waits until it is known to hold.
 //!
@@ -17,7 +17,7 @@ use crate::domain::{
         Cause, Fault, FaultClass, ImageSpec, Life, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Spec,
         Stage, Step, TaskDefinitionSpec, TaskSpec, Timestamp, mark_of,
     },
-    policy::{Names, RunMode, Sentinel, retry},
+    policy::{self, Names, RunMode, Sentinel, retry},
 };
 
 use super::{
@@ -135,8 +135,26 @@ fn execution_role(turn: &mut Turn<'_>, names: &Names) {
 }
 
 fn cluster(turn: &mut Turn<'_>, names: &Names) {
-    let spot = turn.policy().task.size.spot;
-    ensure_only(turn, ResourceKind::Cluster, Spec::Cluster { name: names.cluster.clone(), spot });
+    let (spot, insights) = (turn.policy().task.size.spot, turn.policy().activity.insights.enabled);
+    ensure_only(turn, ResourceKind::Cluster, Spec::Cluster { name: names.cluster.clone(), spot, insights });
+    insights_log(turn, names);
+}
+
+/// The log group that AWS would make for the cluster: made beforehand, so that it bears the session's tag and a
+/// retention. One that was there before is left standing, and somebody else's cluster keeps what it has.
+fn insights_log(turn: &mut Turn<'_>, names: &Names) {
+    let ours = live(turn, ResourceKind::Cluster).is_some_and(|cluster| cluster.ours);
+    if turn.policy().activity.insights.enabled && ours {
+        let retention_days = turn.policy().task.log_retention_days;
+        let spec = Spec::LogGroup { name: policy::insights_log(&names.cluster), retention_days };
+        ensure(turn, ResourceKey::only(ResourceKind::InsightsLog), spec, true);
+    }
+}
+
+/// Whether a task may run as far as Container Insights goes: with it, AWS begins to write to that log group.
+fn insights_ready(turn: &Turn<'_>) -> bool {
+    let ours = live(turn, ResourceKind::Cluster).is_some_and(|cluster| cluster.ours);
+    !turn.policy().activity.insights.enabled || !ours || live(turn, ResourceKind::InsightsLog).is_some()
 }
 
 fn security_group(turn: &mut Turn<'_>, names: &Names) {
@@ -231,7 +249,7 @@ fn task_definition(turn: &mut Turn<'_>, names: &Names) {
 }
 
 fn run(turn: &mut Turn<'_>, names: &Names) {
-    if live(turn, ResourceKind::Cluster).is_none() || fuse::undecided(turn) {
+    if live(turn, ResourceKind::Cluster).is_none() || !insights_ready(turn) || fuse::undecided(turn) {
         return;
     }
     match turn.policy().task.run {

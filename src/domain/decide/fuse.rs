@@ -216,6 +216,9 @@ fn all(turn: &Turn<'_>) -> Vec<Scheduled> {
     if let Some(logs) = only(ResourceKind::LogGroup) {
         add("log-group-delete", DELETE_LAST, ScheduledCall::DeleteLogGroup { log_group: logs.name.clone() });
     }
+    if let Some(logs) = only(ResourceKind::InsightsLog) {
+        add("insights-log-delete", DELETE_LAST, ScheduledCall::DeleteLogGroup { log_group: logs.name.clone() });
+    }
     list
 }
 

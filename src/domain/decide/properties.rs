@@ -249,6 +249,9 @@ fn is_ours(record: &Record, call: &ScheduledCall) -> bool {
         ScheduledCall::DeleteCluster { .. } => ours(ResourceKind::Cluster),
         ScheduledCall::DeleteRepository { .. } => ours(ResourceKind::Repository),
         ScheduledCall::DeleteSecurityGroup { .. } => ours(ResourceKind::SecurityGroup),
+        ScheduledCall::DeleteLogGroup { log_group } if log_group.starts_with("/aws/") => {
+            ours(ResourceKind::InsightsLog)
+        }
         ScheduledCall::DeleteLogGroup { .. } => ours(ResourceKind::LogGroup),
     }
 }

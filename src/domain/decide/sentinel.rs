@@ -143,6 +143,14 @@ pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
         tell(sentinel::LEASE, seconds(lease));
         tell(sentinel::LISTEN, format!("0.0.0.0:{}", fuse.port));
         tell(sentinel::PORTS, ports.join(","));
+        let activity = &policy.activity;
+        for (name, ranges) in
+            [(sentinel::ALLOWED, &activity.allowed_sources), (sentinel::IGNORED, &activity.ignored_sources)]
+        {
+            if !ranges.is_empty() {
+                tell(name, ranges.join(","));
+            }
+        }
         if let Some(idle) = policy.limits.idle_timeout.filter(|_| fuse.end_idle) {
             // Until it is first reached nobody has used it: the start grace is not idle time.
             tell(sentinel::IDLE, seconds(idle + policy.health.start_grace));

@@ -4,8 +4,8 @@ use super::world::{App, World, at, fault, opened, policy};
 use crate::domain::{
     meter::ledger,
     model::{
-        Action, Cause, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Phase, Record, Request,
-        ResourceKey, ResourceKind, Span, Stage,
+        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Phase, Record,
+        Request, ResourceKey, ResourceKind, Span, Stage,
     },
     policy::RunMode,
 };
@@ -231,6 +231,7 @@ fn every_troubled_session_converges_to_its_end_with_nothing_left() {
             rules.end.on_idle = Stage::Stop;
         }
         rules.fuse.scheduler = seed % 4 != 2;
+        rules.activity.insights.enabled = seed % 6 < 2;
         let mut world = World::new(rules, seed);
         world.trouble = seed % 25;
         world.app = [App::Fine, App::StopsAnswering, App::Exits, App::NeverAnswers][(seed / 7 % 4) as usize];
@@ -243,6 +244,61 @@ fn every_troubled_session_converges_to_its_end_with_nothing_left() {
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finished(world)));
         assert!(caught.is_ok(), "seed {seed} fails; replay it alone");
     }
+}
+
+/// A policy with Container Insights.
+fn watched() -> crate::domain::policy::Policy {
+    let mut watched = policy();
+    watched.activity.insights.enabled = true;
+    watched
+}
+
+const INSIGHTS: ResourceKind = ResourceKind::InsightsLog;
+
+#[test]
+fn the_log_group_of_container_insights_is_made_before_aws_makes_it_and_goes_when_aws_writes_no_more() {
+    for run in [RunMode::Task, RunMode::Service { desired: 2 }] {
+        let mut policy = watched();
+        policy.task.run = run;
+        let world = finished(World::new(policy, 31));
+        assert_eq!(cause(&world), Cause::Idle);
+        let place = |wanted: &dyn Fn(&Event) -> bool| world.events.iter().position(wanted).unwrap();
+        let made =
+            place(&|event| matches!(event, Event::Done { key, effect: Effect::Created, .. } if key.kind == INSIGHTS));
+        let runs = |kind| matches!(kind, ResourceKind::Task | ResourceKind::Service);
+        let asked = place(&|event| matches!(event, Event::Intended { key, .. } if runs(key.kind)));
+        assert!(made < asked, "a task was asked for before");
+        let log = world.record.only(INSIGHTS).unwrap();
+        let last = world.record.tasks().filter_map(|(_, task)| task.gone_at).max().unwrap();
+        assert!(log.gone_at.unwrap().since(last) >= Span::from_mins(4), "{:?} after {last}", log.gone_at);
+        assert!(log.gone_at.unwrap() > world.record.only(ResourceKind::Cluster).unwrap().gone_at.unwrap());
+    }
+}
+
+#[test]
+fn what_container_insights_had_before_is_left_standing_and_anothers_cluster_is_not_touched_for_it() {
+    let mut world = World::new(watched(), 32);
+    world.put_foreign(INSIGHTS);
+    let world = finished(world);
+    assert_eq!((cause(&world), world.foreign_left()), (Cause::Idle, 1), "its log group was there before");
+    let mut adopting = watched();
+    adopting.adopt = vec![ResourceKind::Cluster];
+    let mut world = World::new(adopting, 33);
+    world.put_foreign(ResourceKind::Cluster);
+    let world = finished(world);
+    assert_eq!((cause(&world), world.foreign_left()), (Cause::Idle, 1));
+    assert!(world.record.only(INSIGHTS).is_none(), "the cluster's own log group is none of ours");
+}
+
+#[test]
+fn a_session_whose_tasks_never_ran_does_not_wait_for_late_writes() {
+    let mut world = World::new(watched(), 34);
+    world.run_until(PLENTY, |record| record.only(INSIGHTS).is_some_and(|it| it.live_at.is_some()));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    let before = world.now;
+    let world = finished(world);
+    assert_eq!(world.record.tasks().count(), 0);
+    assert!(world.now.since(before) < Span::from_mins(1), "{}", world.now.since(before));
 }
 
 /// A policy with the net outside the task.

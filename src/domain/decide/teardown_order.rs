@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! service ─► tasks ─┬─► cluster · security group · log group · execution role
+//!                   └───┴─► Container Insights' log group, once AWS writes to it no more
 //! at once: repository (with its images) · task definition
 //! last: schedule group ─► scheduler role
 //! ```
@@ -9,7 +10,7 @@
 //! asked more slowly.
 
 use crate::domain::{
-    model::{Event, Life, Removal, Resource, ResourceKey, ResourceKind, Step, TaskStatus},
+    model::{Event, Life, Removal, Resource, ResourceKey, ResourceKind, Span, Step, TaskStatus},
     policy::retry,
 };
 
@@ -85,7 +86,25 @@ pub(super) fn everything(turn: &mut Turn<'_>) {
     {
         remove(turn, ResourceKey::only(kind));
     }
+    insights_log(turn);
     net(turn);
+}
+
+/// For so long after a cluster's end AWS may still write what its tasks did, and make the log group anew for that. How
+/// late Container Insights is AWS does not say (aws-facts §7): some minutes.
+const LATE_WRITES: Span = Span::from_mins(4);
+
+/// What AWS writes to goes when it writes no more: removed before, it would be there again.
+fn insights_log(turn: &mut Turn<'_>) {
+    let key = ResourceKey::only(ResourceKind::InsightsLog);
+    if !may_exist(turn, key) || may_exist(turn, ResourceKey::only(ResourceKind::Cluster)) {
+        return;
+    }
+    // Nothing ran in a cluster that had no task: nothing is written of it.
+    let ran = turn.record.tasks().filter_map(|(_, task)| task.gone_at).max();
+    if ran.is_none_or(|last| turn.reached(last + LATE_WRITES)) {
+        remove(turn, key);
+    }
 }
 
 /// The net outside the task goes last: until then it would remove what labguard cannot.
@@ -167,7 +186,7 @@ pub(super) fn stop_task(turn: &mut Turn<'_>, key: ResourceKey, reason: &str) {
     let unseen = task.life == Life::Leaving
         && task.task.is_none()
         && task.failures == 0
-        && task.asked_at.is_some_and(|at| !turn.reached(at + crate::domain::model::Span::from_secs(10)));
+        && task.asked_at.is_some_and(|at| !turn.reached(at + Span::from_secs(10)));
     if task.id.is_none() || accepted || unseen || turn.has_step(key) || !is_due(turn, key.kind, &task) {
         return;
     }

@@ -560,6 +560,10 @@ impl World {
             (_, None) => return Ok((Effect::AlreadyGone, None)),
             (_, Some(false)) => return Ok((Effect::NotOurs, None)),
             (ResourceKind::Cluster, _) if busy => return Err(FaultClass::Dependency),
+            (ResourceKind::InsightsLog, _) => {
+                let cluster = self.things.get(&ResourceKey::only(ResourceKind::Cluster));
+                assert_ne!(cluster, Some(&true), "AWS would make it anew as long as there is the cluster");
+            }
             (ResourceKind::SecurityGroup, _) if busy || self.now < self.group_held_until => {
                 return Err(FaultClass::Dependency);
             }

@@ -7,11 +7,16 @@
 //! that what was spent between instants adds up to what was spent in all.
 
 use crate::domain::{
-    model::{Basis, CostLine, Item, Money, RateCard, Record, ResourceKey, Span, TaskSize, Timestamp, Units},
+    model::{
+        Basis, CostLine, Item, Money, RateCard, Record, ResourceKey, ResourceKind, Span, TaskSize, Timestamp, Units,
+    },
     policy::Policy,
 };
 
-use super::usage::{self, Flow, Terms, Use};
+use super::{
+    insights,
+    usage::{self, Flow, Terms, Use},
+};
 
 /// Spend by line. The lines add up to `total` exactly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +85,14 @@ fn pieces<'r>(
     }
 }
 
+/// Whether AWS's always-free allowances cover it. Container Insights makes more metrics than they do.
+fn is_free(used: &Use<'_>) -> bool {
+    allowed(used.item) && used.key.is_none_or(|key| key.kind != ResourceKind::InsightsLog)
+}
+
 /// Whether AWS's always-free allowances cover it (aws-facts §2.2): ten metrics, a million requests, five GB of logs,
 /// a hundred GB of data sent, 14 million schedules that were due. They are the account's, not the session's; a session alone stays far below them.
-const fn is_free(item: Item) -> bool {
+const fn allowed(item: Item) -> bool {
     matches!(
         item,
         Item::Metric
@@ -96,7 +106,7 @@ const fn is_free(item: Item) -> bool {
 
 /// The amount of a piece by the session's accounting.
 fn charged(record: &Record, piece: &Piece<'_, '_>) -> Money {
-    if record.accounting.free_tier && is_free(piece.used.item) { Money::ZERO } else { piece.amount }
+    if record.accounting.free_tier && is_free(piece.used) { Money::ZERO } else { piece.amount }
 }
 
 /// Spend by `now` and its present rate per hour: the sums of [`ledger`] without its lines, for every turn.
@@ -126,7 +136,7 @@ pub fn spent_between(record: &Record, card: &RateCard, from: Timestamp, until: T
 pub(super) fn rate(record: &Record, card: &RateCard) -> Money {
     let accounting = &record.accounting;
     usage::of(record)
-        .filter(|used| !(accounting.free_tier && is_free(used.item)))
+        .filter(|used| !(accounting.free_tier && is_free(used)))
         .map(|used| card.amount(used.item).fraction_ceil(u128::from(used.hourly()), u128::from(used.per)))
         .sum()
 }
@@ -157,7 +167,7 @@ pub fn lines_between(record: &Record, card: &RateCard, from: Timestamp, until: T
 fn lines_of(record: &Record, card: &RateCard, from: Timestamp, until: Timestamp) -> Vec<CostLine> {
     let mut lines = Vec::new();
     pieces(record, card, from, until, |piece| {
-        let free = record.accounting.free_tier && is_free(piece.used.item);
+        let free = record.accounting.free_tier && is_free(piece.used);
         let remark = if free { " (free tier)" } else { "" };
         lines.push(CostLine { amount: charged(record, &piece), ..line(piece, remark) });
     });
@@ -192,9 +202,12 @@ fn line(piece: Piece<'_, '_>, remark: &str) -> CostLine {
     let Piece { used, units, from, until, card, amount } = piece;
     let price = card.price(used.item);
     let basis = price.map_or(Basis::Unpriced, |price| price.basis);
-    let assumed = if matches!(used.item, Item::LogsIngested | Item::DataOut) { ", assumed" } else { "" };
+    let guessed = matches!(used.item, Item::LogsIngested | Item::DataOut) || matches!(used.flow, Flow::Hours { .. });
+    let assumed = if guessed { ", assumed" } else { "" };
     let (from, until) = match used.flow {
-        Flow::Time { from: born, until: gone, .. } => (from.max(born), gone.map_or(until, |gone| gone.min(until))),
+        Flow::Time { from: born, until: gone, .. } | Flow::Hours { from: born, until: gone, .. } => {
+            (from.max(born), gone.map_or(until, |gone| gone.min(until)))
+        }
         Flow::Count(counts, _) => (counts.keys().next().copied().map_or(from, |first| from.max(first)), until),
     };
     CostLine {
@@ -212,18 +225,48 @@ fn line(piece: Piece<'_, '_>, remark: &str) -> CostLine {
     }
 }
 
-/// The lines of one more hour of one task by policy, of labguard's own metrics, and of nothing else.
-pub(super) fn hour_of(policy: &Policy, card: &RateCard, tasks: u32, metrics: (u64, u64)) -> Vec<CostLine> {
+/// What labguard itself uses in an hour, and has made for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Own {
+    /// PutMetricData calls.
+    pub calls: u64,
+    /// Hours of its own metrics.
+    pub metric_hours: u64,
+    /// Metrics asked for.
+    pub metrics_read: u64,
+    /// Whether Container Insights is on, and if so, of a service.
+    pub insights: Option<bool>,
+}
+
+impl Own {
+    /// Items with their units, and how many make one unit of the price.
+    const fn counted(self) -> [(Item, u64, u64); 3] {
+        [
+            (Item::Metric, self.metric_hours, 730),
+            (Item::MetricRequests, self.calls, 1000),
+            (Item::MetricReads, self.metrics_read, 1000),
+        ]
+    }
+
+    fn of_insights(self) -> impl Iterator<Item = Use<'static>> {
+        let key = ResourceKey::only(ResourceKind::InsightsLog);
+        let uses = self.insights.map(|service| insights::uses(Some(key), service, Timestamp::default(), None));
+        uses.into_iter().flatten().flatten()
+    }
+}
+
+/// The lines of one more hour of one task by policy, of labguard's own use, and of nothing else.
+pub(super) fn hour_of(policy: &Policy, card: &RateCard, tasks: u32, own: Own) -> Vec<CostLine> {
     let (from, until) = (Timestamp::default(), Timestamp::default() + Span::from_mins(60));
     let terms = Terms::by(policy);
-    let free = |item| terms.accounting.free_tier && is_free(item);
+    let free = |used: &Use<'_>| terms.accounting.free_tier && is_free(used);
     let mut lines = Vec::new();
     let mut push = |used: &Use<'_>, units: u64, count: u32| {
         let price = card.amount(used.item);
         let one = price.fraction_ceil(u128::from(units), u128::from(used.per)).times(i64::from(count));
-        let amount = if free(used.item) { Money::ZERO } else { one };
+        let amount = if free(used) { Money::ZERO } else { one };
         let piece = Piece { used, units, from, until, card, amount };
-        let mut line = line(piece, if free(used.item) { " (free tier)" } else { "" });
+        let mut line = line(piece, if free(used) { " (free tier)" } else { "" });
         if count != 1 {
             line.quantity = format!("{count} × {}", line.quantity);
             line.units.of = line.units.of.saturating_mul(u64::from(count));
@@ -233,9 +276,11 @@ pub(super) fn hour_of(policy: &Policy, card: &RateCard, tasks: u32, metrics: (u6
     for used in usage::of_task(terms, None, &policy.task.size, from, None).iter().flatten() {
         push(used, used.by(until), tasks);
     }
-    let (calls, hours) = metrics;
+    for used in own.of_insights() {
+        push(&used, used.by(until), 1);
+    }
     let none = std::collections::BTreeMap::new();
-    for (item, units, per) in [(Item::Metric, hours, 730), (Item::MetricRequests, calls, 1000)] {
+    for (item, units, per) in own.counted() {
         if units > 0 {
             push(&Use { key: None, item, flow: Flow::Count(&none, |_| 0), per }, units, 1);
         }
@@ -244,23 +289,21 @@ pub(super) fn hour_of(policy: &Policy, card: &RateCard, tasks: u32, metrics: (u6
 }
 
 /// What [`hour_of`] adds up to, without its lines: for every turn and every sum.
-pub(super) fn hourly(policy: &Policy, card: &RateCard, tasks: u32, metrics: (u64, u64)) -> Money {
+pub(super) fn hourly(policy: &Policy, card: &RateCard, tasks: u32, own: Own) -> Money {
     let terms = Terms::by(policy);
-    let own = |item, units: u64, per| {
-        let free = terms.accounting.free_tier && is_free(item);
-        if free { Money::ZERO } else { card.amount(item).fraction_ceil(u128::from(units), per) }
-    };
-    let (calls, hours) = metrics;
+    let priced = |item, units: u64, per: u64| card.amount(item).fraction_ceil(u128::from(units), u128::from(per));
+    let counted = own.counted().into_iter().filter(|(item, ..)| !(terms.accounting.free_tier && allowed(*item)));
+    let insights = own.of_insights().filter(|used| !(terms.accounting.free_tier && is_free(used)));
     task_rate(terms, &policy.task.size, card).times(i64::from(tasks))
-        + own(Item::Metric, hours, 730)
-        + own(Item::MetricRequests, calls, 1000)
+        + counted.map(|(item, units, per)| priced(item, units, per)).sum::<Money>()
+        + insights.map(|used| priced(used.item, used.hourly(), used.per)).sum::<Money>()
 }
 
 fn task_rate(terms: Terms, size: &TaskSize, card: &RateCard) -> Money {
     usage::of_task(terms, None, size, Timestamp::default(), None)
         .iter()
         .flatten()
-        .filter(|used| !(terms.accounting.free_tier && is_free(used.item)))
+        .filter(|used| !(terms.accounting.free_tier && is_free(used)))
         .map(|used| card.amount(used.item).fraction_ceil(u128::from(used.hourly()), u128::from(used.per)))
         .sum()
 }

@@ -143,12 +143,12 @@ fn an_image_is_billed_by_its_size_from_its_birth_to_its_proven_death() {
 #[test]
 fn labguards_own_metrics_are_counted() {
     let mut record = record();
-    record.apply(at(0), &Event::Metered { put_metric_calls: 1000, metric_hours: 730 });
+    record.apply(at(0), &Event::Metered { put_metric_calls: 1000, metric_hours: 730, metrics_read: 0 });
     assert_eq!(total(&record, 0), "0.31 USD");
     // aws-facts §2.3: 8 metrics × 2 h = 0.0066, 120 calls = 0.0012.
     let mut two_hours = self::record();
-    two_hours.apply(at(0), &Event::Metered { put_metric_calls: 60, metric_hours: 8 });
-    two_hours.apply(at(3600), &Event::Metered { put_metric_calls: 60, metric_hours: 8 });
+    two_hours.apply(at(0), &Event::Metered { put_metric_calls: 60, metric_hours: 8, metrics_read: 0 });
+    two_hours.apply(at(3600), &Event::Metered { put_metric_calls: 60, metric_hours: 8, metrics_read: 0 });
     assert_eq!(total(&two_hours, 7200), "0.007775343 USD");
     let second = spent_between(&two_hours, &card(), at(3600), at(7200));
     assert_eq!(
@@ -163,7 +163,7 @@ fn what_is_only_known_later_is_assumed_as_the_policy_says_and_free_tier_and_cred
     let run = |accounting| {
         let mut record = opened(accounting, true);
         record.apply(at(0), &seen(Some(0), Some(3600)));
-        record.apply(at(0), &Event::Metered { put_metric_calls: 1000, metric_hours: 730 });
+        record.apply(at(0), &Event::Metered { put_metric_calls: 1000, metric_hours: 730, metrics_read: 0 });
         record
     };
     // 0.0173425 + 0.1 GB × 0.50 + 1 GB × 0.09 + 0.31
@@ -258,6 +258,61 @@ fn ten_thousand_of_the_largest_tasks_for_a_year_do_not_overflow() {
     assert_eq!(all.exact(), "210670992.00 USD");
 }
 
+/// A session whose cluster has Container Insights on from `from` seconds on, and is gone at `gone`.
+fn with_insights(mut record: Record, from: i64, gone: Option<i64>) -> Record {
+    let cluster = ResourceKey::only(ResourceKind::Cluster);
+    for key in [cluster, ResourceKey::only(ResourceKind::InsightsLog)] {
+        record.apply(at(from), &Event::Intended { key, action: Action::Create, name: "c".into(), size: None });
+        record.apply(at(from), &Event::Done { key, action: Action::Create, effect: Effect::Created, id: None });
+    }
+    if let Some(gone) = gone {
+        let effect = Effect::Removed;
+        record.apply(at(gone), &Event::Done { key: cluster, action: Action::Remove, effect, id: None });
+    }
+    record
+}
+
+#[test]
+fn container_insights_cost_by_the_hours_of_the_clock_until_the_cluster_is_gone() {
+    // Seconds from here to the next hour of the clock.
+    let whole = (3600 - at(0).as_secs().rem_euclid(3600)) % 3600;
+    let metrics = |record: &Record, now: i64| {
+        let lines = ledger(record, &card(), at(now)).lines;
+        let line = lines.into_iter().find(|line| line.billed_as == Some(Item::Metric));
+        line.map_or((0, String::new()), |line| (line.units.of, line.amount.exact()))
+    };
+    // 24 × 0.30 ÷ 730, rounded up
+    let hour = "0.009863014 USD";
+    let lives = with_insights(record(), whole + 10, None);
+    assert_eq!(metrics(&lives, whole + 10), (24, hour.to_owned()));
+    assert_eq!(metrics(&lives, whole + 3600), (24, hour.to_owned()), "the next hour begins, and nothing of it yet");
+    assert_eq!(metrics(&lives, whole + 3601).0, 48);
+    let across = with_insights(record(), whole - 10, Some(whole + 10));
+    assert_eq!(metrics(&across, whole + 90_000).0, 48, "twenty seconds in two hours of the clock");
+    let mut service = with_insights(record(), whole, Some(whole + 3600));
+    let key = ResourceKey::only(ResourceKind::Service);
+    service.apply(at(whole), &Event::Intended { key, action: Action::Create, name: "s".into(), size: None });
+    assert_eq!(metrics(&service, whole + 90_000).0, 41);
+    let rate = spend(&lives, &card(), at(whole + 60)).1;
+    // and 1 MiB of log data at 0.50 USD a GB
+    assert_eq!(rate.exact(), "0.010363014 USD");
+    assert_eq!(spend(&across, &card(), at(whole + 60)).1, Money::ZERO);
+    let free = Accounting { free_tier: true, ..Accounting::default() };
+    let free = with_insights(opened(free, true), whole, Some(whole + 3600));
+    assert_eq!(metrics(&free, whole + 90_000), (24, hour.to_owned()), "more than the allowance of ten");
+}
+
+#[test]
+fn metrics_that_were_asked_for_are_never_free() {
+    let read = Event::Metered { put_metric_calls: 500, metric_hours: 0, metrics_read: 1500 };
+    let free = Accounting { free_tier: true, ..Accounting::default() };
+    for (accounting, expected) in [(Accounting::default(), "0.02 USD"), (free, "0.015 USD")] {
+        let mut record = opened(accounting, true);
+        record.apply(at(0), &read);
+        assert_eq!(total(&record, 60), expected);
+    }
+}
+
 /// Any session: a few tasks, prices that change, a clock that is set back, an image, metrics.
 fn sessions() -> impl Strategy<Value = Record> {
     let task = (proptest::option::of(-50i64..2_000), proptest::option::of(2_000i64..9_000), 0usize..60, 20u32..40);
@@ -265,8 +320,9 @@ fn sessions() -> impl Strategy<Value = Record> {
     let prices = proptest::collection::vec((0i64..5_000, 1i64..5), 0..4);
     let metered = proptest::collection::vec((0i64..20_000, 0u64..500, 0u64..50), 0..4);
     let accounting = (any::<bool>(), 0i64..20_000_000, 0u32..50, any::<bool>());
-    (tasks, prices, metered, accounting, proptest::option::of(1u64..10_000_000_000)).prop_map(
-        |(tasks, prices, metered, (free_tier, credits, logs, ipv4_by_hour), bytes)| {
+    let insights = proptest::option::of((0i64..5_000, proptest::option::of(0i64..20_000)));
+    (tasks, prices, metered, accounting, proptest::option::of(1u64..10_000_000_000), insights).prop_map(
+        |(tasks, prices, metered, (free_tier, credits, logs, ipv4_by_hour), bytes, insights)| {
             let credits = Money::from_nanos(credits);
             let accounting = Accounting {
                 free_tier,
@@ -295,8 +351,14 @@ fn sessions() -> impl Strategy<Value = Record> {
                 card.prices.values_mut().for_each(|price| price.amount = price.amount.times(factor));
                 record.apply(at(when), &priced(Arc::new(card)));
             }
+            if let Some((from, gone)) = insights {
+                record = with_insights(record, from, gone.map(|gone| from + gone));
+            }
             for (when, put_metric_calls, metric_hours) in metered {
-                record.apply(at(when), &Event::Metered { put_metric_calls, metric_hours });
+                record.apply(
+                    at(when),
+                    &Event::Metered { put_metric_calls, metric_hours, metrics_read: put_metric_calls / 3 },
+                );
             }
             record
         },
@@ -321,7 +383,7 @@ fn what_labguard_itself_used_counts_on_the_day_that_it_was_used() {
     // In the very instant in which it was used it is counted, too.
     let mut record = record();
     let full: Timestamp = "2027-02-22T01:00:00Z".parse().unwrap();
-    record.apply(full, &Event::Metered { put_metric_calls: 1000, metric_hours: 0 });
+    record.apply(full, &Event::Metered { put_metric_calls: 1000, metric_hours: 0, metrics_read: 0 });
     assert!(spend(&record, &card(), full).0 > Money::ZERO);
 }
 

@@ -2,12 +2,13 @@
 
 use crate::domain::{
     model::{Basis, CostLine, Estimate, ImageSource, Item, Money, RateCard, ResourceKind, Span, sentinel},
-    policy::{Net, Policy, RunMode, Sentinel, fuse},
+    policy::{Net, Policy, RunMode, Sentinel, fuse, insights_log},
 };
 
 use super::{
-    accrual::{drain, hour_of, hourly},
+    accrual::{Own, drain, hour_of, hourly},
     forecast::time_to_spend,
+    insights,
     usage::{MINIMUM_SECS, needs},
 };
 
@@ -37,22 +38,34 @@ fn calls_per_hour(policy: &Policy) -> u64 {
 /// The most an hour costs by policy: all tasks, their addresses, and labguard's own metrics.
 #[must_use]
 pub fn worst_rate(policy: &Policy, card: &RateCard) -> Money {
-    hourly(policy, card, tasks(policy), metrics(policy))
+    hourly(policy, card, tasks(policy), own(policy))
 }
 
 fn per_hour(policy: &Policy, card: &RateCard) -> Vec<CostLine> {
-    hour_of(policy, card, tasks(policy), metrics(policy))
+    hour_of(policy, card, tasks(policy), own(policy))
 }
 
-/// PutMetricData calls and metric-hours in an hour.
-fn metrics(policy: &Policy) -> (u64, u64) {
-    (calls_per_hour(policy), policy.metrics.cloudwatch.len() as u64)
+/// What labguard itself uses in an hour, and has made for it.
+fn own(policy: &Policy) -> Own {
+    Own {
+        calls: calls_per_hour(policy),
+        metric_hours: policy.metrics.cloudwatch.len() as u64,
+        metrics_read: policy.activity.metrics_read_per_hour(),
+        insights: policy.activity.insights.enabled.then(|| is_service(policy)),
+    }
 }
 
-/// What the addresses of all tasks cost at once when an hour of them begins, where they are billed by the hour.
+const fn is_service(policy: &Policy) -> bool {
+    matches!(policy.task.run, RunMode::Service { .. })
+}
+
+/// What is paid at once when an hour begins: for the addresses of all tasks, where they are billed so, and for the metrics
+/// of Container Insights, which are by hours of the clock.
 fn begun_hours(policy: &Policy, card: &RateCard) -> Money {
     let by_hour = policy.accounting.ipv4_by_hour && policy.network.public_ip;
-    if by_hour { card.amount(Item::PublicIpv4).times(i64::from(tasks(policy))) } else { Money::ZERO }
+    let addresses = if by_hour { card.amount(Item::PublicIpv4).times(i64::from(tasks(policy))) } else { Money::ZERO };
+    let metrics = if policy.activity.insights.enabled { insights::metrics(is_service(policy)) } else { 0 };
+    addresses + card.amount(Item::Metric).fraction_ceil(u128::from(metrics), 730)
 }
 
 /// What a session costs that lives for its least lifetime and is then taken down.
@@ -68,7 +81,7 @@ pub fn least_cost(policy: &Policy, card: &RateCard) -> Money {
 /// [`TURN_ALLOWANCE`], the stop time-out and allowance are the policy's, and the minute is Fargate's minimum
 /// charge for a task that a restart began just before. The drain is already inside the budget check
 /// (`spend + teardown cost ≥ budget`); it is stated once more so that a teardown of twice the allowed
-/// length still keeps the promise. Where addresses are billed by the begun hour, two hours of them come on top: one that
+/// length still keeps the promise. Where something is billed by the begun hour, two hours of it come on top: one that
 /// begins with a restart's task, one that the drain of another begins.
 #[must_use]
 pub fn overshoot(policy: &Policy, card: &RateCard) -> Money {
@@ -145,6 +158,9 @@ fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
     list.push((ResourceKind::LogGroup, names.log_group));
     if policy.task.execution_role.is_none() {
         list.push((ResourceKind::ExecutionRole, names.execution_role));
+    }
+    if policy.activity.insights.enabled {
+        list.push((ResourceKind::InsightsLog, insights_log(&names.cluster)));
     }
     list.push((ResourceKind::Cluster, names.cluster));
     list.push((ResourceKind::SecurityGroup, names.security_group));

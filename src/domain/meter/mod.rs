@@ -14,6 +14,7 @@ mod charges;
 mod charges_tests;
 mod estimate;
 mod forecast;
+mod insights;
 mod pool;
 mod rate_book;
 mod receipt;

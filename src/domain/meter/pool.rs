@@ -20,8 +20,9 @@ pub const SUM_AGE: Span = Span::from_secs(1);
 /// What a session spent from the beginning of a period on, by `until`.
 #[must_use]
 pub fn spent_since(record: &Record, card: &RateCard, from: Timestamp, until: Timestamp) -> Money {
-    // Most sessions began in the present period: nothing has to be taken off.
-    if record.opened_at >= from { spend(record, card, until).0 } else { spent_between(record, card, from, until) }
+    // Most sessions began in the present period: nothing has to be taken off. A period that is over is no present.
+    let present = record.opened_at >= from && until >= record.heard_at;
+    if present { spend(record, card, until).0 } else { spent_between(record, card, from, until) }
 }
 
 /// What a live session adds to every budget that it spends, besides what it has spent.
@@ -164,6 +165,13 @@ mod tests {
             let lines = crate::domain::meter::estimate(&policy, &card()).rate;
             assert_eq!(worst_rate(&policy, &card()), lines, "free tier: {free_tier}");
         }
+    }
+
+    #[test]
+    fn a_period_that_ended_as_the_session_began_has_nothing_of_it() {
+        let (record, now) = running_record(&policy());
+        assert_eq!(spent_since(&record, &card(), Timestamp::default(), record.opened_at), Money::ZERO);
+        assert_eq!(spent_since(&record, &card(), record.opened_at, now), spend(&record, &card(), now).0);
     }
 
     proptest! {

@@ -90,7 +90,7 @@ prop_compose! {
         let mut last = born;
         let mut story: Vec<(i64, Event)> = prices.into_iter().map(|(when, factor)| (born + when, dear(factor))).collect();
         story.extend(metered.into_iter().map(|(when, put_metric_calls, metric_hours)| {
-            (born + when, Event::Metered { put_metric_calls, metric_hours })
+            (born + when, Event::Metered { put_metric_calls, metric_hours, metrics_read: put_metric_calls / 3 })
         }));
         for (number, (from, length)) in tasks.into_iter().enumerate() {
             let from = born + from;

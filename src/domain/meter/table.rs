@@ -13,7 +13,7 @@ const FACTS: &str = "aws-facts §2.2";
 const GUESS: &str = "estimate";
 
 /// us-east-1, as published.
-const PUBLISHED: [Figure; 18] = [
+const PUBLISHED: [Figure; 19] = [
     (Item::VcpuX86, 40_480_000, "2026-10-09", PAGE),
     (Item::MemoryX86, 4_445_000, "2026-10-09", PAGE),
     (Item::VcpuArm, 32_380_000, "2026-10-09", PAGE),
@@ -23,6 +23,7 @@ const PUBLISHED: [Figure; 18] = [
     (Item::ImageStorage, 100_000_000, "2026-03-01", FACTS),
     (Item::Metric, 300_000_000, "2026-03-01", FACTS),
     (Item::MetricRequests, 10_000_000, "2026-03-01", FACTS),
+    (Item::MetricReads, 10_000_000, "2026-03-01", FACTS),
     (Item::Alarm, 100_000_000, "2026-03-01", FACTS),
     (Item::AlarmHighResolution, 300_000_000, "2026-03-01", FACTS),
     (Item::LogsIngested, 500_000_000, "2026-03-01", FACTS),

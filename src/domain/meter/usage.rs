@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::insights;
 use crate::domain::{
     model::{
         Accounting, ImageSource, Item, Life, Metered, Record, Resource, ResourceKey, ResourceKind, TaskSize, Timestamp,
@@ -18,6 +19,9 @@ pub(super) const MINIMUM_SECS: u64 = 60;
 
 /// The included ephemeral storage, GB.
 pub(super) const INCLUDED_STORAGE: u32 = 20;
+
+/// Milliseconds of an hour.
+const HOUR: i64 = 3_600_000;
 
 /// Seconds of a month as AWS counts it: 730 hours.
 pub(super) const MONTH_SECS: u64 = 730 * 3600;
@@ -51,6 +55,15 @@ pub(super) enum Flow<'r> {
         /// Units in a second.
         each: u64,
     },
+    /// By every hour of the clock in which there was any of it.
+    Hours {
+        /// When it began.
+        from: Timestamp,
+        /// When it ended; absent while it goes on.
+        until: Option<Timestamp>,
+        /// Units in an hour.
+        each: u64,
+    },
     /// As often as it happened.
     Count(&'r BTreeMap<Timestamp, Metered>, fn(&Metered) -> u64),
 }
@@ -65,6 +78,15 @@ impl Use<'_> {
                 let secs = end.since(from).as_secs_ceil().max(least).next_multiple_of(step);
                 secs.saturating_mul(each)
             }
+            Flow::Hours { from, .. } if at < from => 0,
+            Flow::Hours { from, until, each } => {
+                let hour = |at: Timestamp| at.as_millis().div_euclid(HOUR);
+                // The instant at which an hour begins is not in it yet, unless it all begins there.
+                let end = until.map_or(at, |until| until.min(at));
+                let last = end.as_millis().saturating_sub(1).max(from.as_millis());
+                let begun = last.div_euclid(HOUR) - hour(from) + 1;
+                u64::try_from(begun).unwrap_or(0).saturating_mul(each)
+            }
             Flow::Count(counts, of) => counts.range(..at).map(|(_, metered)| of(metered)).sum(),
         }
     }
@@ -73,7 +95,8 @@ impl Use<'_> {
     pub fn hourly(&self) -> u64 {
         match self.flow {
             Flow::Time { until: None, each, .. } => each.saturating_mul(3600),
-            Flow::Time { until: Some(_), .. } | Flow::Count(..) => 0,
+            Flow::Hours { until: None, each, .. } => each,
+            Flow::Time { until: Some(_), .. } | Flow::Hours { until: Some(_), .. } | Flow::Count(..) => 0,
         }
     }
 
@@ -83,8 +106,10 @@ impl Use<'_> {
             Flow::Count(..) => match self.item {
                 Item::Metric => format!("{units} metric-hours"),
                 Item::ScheduleInvocations => format!("{units} schedules, if due"),
+                Item::MetricReads => format!("{units} metrics asked for"),
                 _ => format!("{units} requests"),
             },
+            Flow::Hours { each, .. } => format!("{each} metrics × {} h", units / each.max(1)),
             Flow::Time { each, .. } => format!("{} × {} s", thing(self.item, each), units / each.max(1)),
         }
     }
@@ -118,6 +143,7 @@ pub(super) fn of(record: &Record) -> impl Iterator<Item = Use<'_>> {
     let own = [
         (Item::Metric, 730, (|metered: &Metered| metered.metric_hours) as fn(&Metered) -> u64),
         (Item::MetricRequests, 1000, |metered: &Metered| metered.put_metric_calls),
+        (Item::MetricReads, 1000, |metered: &Metered| metered.metrics_read),
         // Each may be invoked once, should labguard be gone by then.
         (Item::ScheduleInvocations, 1_000_000, |metered: &Metered| metered.schedules),
     ];
@@ -154,6 +180,10 @@ fn of_resource<'r>(record: &'r Record, key: ResourceKey, resource: &'r Resource)
             }
             None => nothing,
         },
+        ResourceKind::InsightsLog => {
+            let [metrics, data] = insights::of(record, key, resource);
+            [metrics, data, None, None, None, None]
+        }
         // They cost nothing themselves: what is in them does (images, log data, tasks).
         ResourceKind::Repository
         | ResourceKind::LogGroup
@@ -223,6 +253,13 @@ pub fn needs(policy: &Policy) -> Vec<Item> {
     }
     if !policy.metrics.cloudwatch.is_empty() {
         items.extend([Item::Metric, Item::MetricRequests]);
+    }
+    if policy.activity.insights.enabled {
+        let more = [Item::Metric, Item::LogsIngested].into_iter().filter(|item| !items.contains(item));
+        items.extend(more.collect::<Vec<_>>());
+    }
+    if policy.activity.metrics_read_per_hour() > 0 {
+        items.push(Item::MetricReads);
     }
     if policy.fuse.scheduler {
         items.push(Item::ScheduleInvocations);

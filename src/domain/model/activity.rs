@@ -25,6 +25,10 @@ pub enum Source {
     Url,
     /// Lines in the session's log group.
     Logs,
+    /// Container Insights: the task's network and CPU, by CloudWatch.
+    Insights,
+    /// A load balancer's count of requests, by CloudWatch.
+    LoadBalancer,
 }
 
 /// What a source's word is worth, the best first.
@@ -41,8 +45,16 @@ pub enum Trust {
 
 impl Source {
     /// Every source.
-    pub const ALL: [Source; 6] =
-        [Source::Sentinel, Source::Requests, Source::InFlight, Source::Command, Source::Url, Source::Logs];
+    pub const ALL: [Source; 8] = [
+        Source::Sentinel,
+        Source::Requests,
+        Source::InFlight,
+        Source::Command,
+        Source::Url,
+        Source::Logs,
+        Source::Insights,
+        Source::LoadBalancer,
+    ];
 
     /// As events, status and configuration write it.
     #[must_use]
@@ -54,6 +66,8 @@ impl Source {
             Source::Command => "command",
             Source::Url => "url",
             Source::Logs => "logs",
+            Source::Insights => "insights",
+            Source::LoadBalancer => "load_balancer",
         }
     }
 
@@ -63,7 +77,8 @@ impl Source {
         match self {
             Source::Sentinel | Source::Requests | Source::InFlight => Trust::Counted,
             Source::Command | Source::Url => Trust::Told,
-            Source::Logs => Trust::Inferred,
+            // A load balancer counts requests, but neither whose nor for what: scanners' are among them.
+            Source::Logs | Source::Insights | Source::LoadBalancer => Trust::Inferred,
         }
     }
 }

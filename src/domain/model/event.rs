@@ -351,12 +351,15 @@ pub enum Event {
         /// By how much.
         by: Span,
     },
-    /// labguard's own metered use of AWS: published metrics.
+    /// labguard's own metered use of AWS: published metrics, and those that were read.
     Metered {
         /// PutMetricData calls since the last such event.
         put_metric_calls: u64,
         /// Custom-metric hours since the last such event.
         metric_hours: u64,
+        /// Metrics asked for with GetMetricData since the last such event.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        metrics_read: u64,
     },
     /// Schedules are set, or moved: they act without labguard.
     Scheduled {
@@ -382,6 +385,11 @@ pub enum Event {
         /// The closing account.
         receipt: serde_json::Value,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// An event with its place in the journal.

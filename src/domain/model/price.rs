@@ -47,6 +47,8 @@ pub enum Item {
     Metric,
     /// PutMetricData and other CloudWatch requests.
     MetricRequests,
+    /// Metrics asked for with GetMetricData; no allowance covers them.
+    MetricReads,
     /// A CloudWatch alarm of standard resolution.
     Alarm,
     /// A CloudWatch alarm of high resolution.
@@ -77,7 +79,7 @@ pub enum Item {
 
 impl Item {
     /// Every item.
-    pub const ALL: [Item; 29] = [
+    pub const ALL: [Item; 30] = [
         Item::VcpuX86,
         Item::MemoryX86,
         Item::VcpuArm,
@@ -94,6 +96,7 @@ impl Item {
         Item::ImageStorage,
         Item::Metric,
         Item::MetricRequests,
+        Item::MetricReads,
         Item::Alarm,
         Item::AlarmHighResolution,
         Item::LogsIngested,
@@ -162,6 +165,7 @@ impl Item {
             Item::ImageStorage => ("image_storage", "image storage", "GB-month"),
             Item::Metric => ("metric", "CloudWatch metrics", "metric-month"),
             Item::MetricRequests => ("metric_requests", "CloudWatch PutMetricData", "1000 requests"),
+            Item::MetricReads => ("metric_reads", "CloudWatch GetMetricData", "1000 metrics"),
             Item::Alarm => ("alarm", "CloudWatch alarm", "alarm-month"),
             Item::AlarmHighResolution => ("alarm_high_resolution", "CloudWatch alarm (high resolution)", "alarm-month"),
             Item::LogsIngested => ("logs_ingested", "log data taken in", "GB"),

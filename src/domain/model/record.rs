@@ -113,6 +113,9 @@ pub struct Metered {
     pub put_metric_calls: u64,
     /// Custom-metric hours published for it.
     pub metric_hours: u64,
+    /// Metrics asked for with GetMetricData for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub metrics_read: u64,
     /// Schedules set for it: each is one invocation, should it ever be due.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub schedules: u64,
@@ -450,10 +453,11 @@ impl Record {
                 }
             }
             Event::Blocked { blockers } => self.blockers.clone_from(blockers),
-            Event::Metered { put_metric_calls, metric_hours } => {
+            Event::Metered { put_metric_calls, metric_hours, metrics_read } => {
                 let metered = self.metered_now();
                 metered.put_metric_calls += put_metric_calls;
                 metered.metric_hours += metric_hours;
+                metered.metrics_read += metrics_read;
             }
             Event::Scheduled { schedules } => {
                 let fresh = schedules.iter().filter(|(name, _)| !self.schedules.contains_key(name)).count();

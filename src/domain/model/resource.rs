@@ -37,11 +37,13 @@ pub enum ResourceKind {
     SchedulerRole,
     /// EventBridge Scheduler's group of the session's schedules, which go with it.
     ScheduleGroup,
+    /// CloudWatch Logs group of Container Insights: what AWS would else make for the cluster, and leave behind.
+    InsightsLog,
 }
 
 impl ResourceKind {
     /// Every kind.
-    pub const ALL: [ResourceKind; 11] = [
+    pub const ALL: [ResourceKind; 12] = [
         ResourceKind::Repository,
         ResourceKind::Image,
         ResourceKind::LogGroup,
@@ -53,6 +55,7 @@ impl ResourceKind {
         ResourceKind::Task,
         ResourceKind::SchedulerRole,
         ResourceKind::ScheduleGroup,
+        ResourceKind::InsightsLog,
     ];
 
     /// For people.
@@ -70,6 +73,7 @@ impl ResourceKind {
             ResourceKind::Task => "task",
             ResourceKind::SchedulerRole => "scheduler role",
             ResourceKind::ScheduleGroup => "schedule group",
+            ResourceKind::InsightsLog => "Container Insights log group",
         }
     }
 

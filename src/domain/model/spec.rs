@@ -62,12 +62,15 @@ pub enum Spec {
         /// Name.
         name: String,
     },
-    /// ECS cluster with Container Insights explicitly off.
+    /// ECS cluster with Container Insights explicitly on or off.
     Cluster {
         /// Name.
         name: String,
         /// Whether the Spot capacity provider must be attached.
         spot: bool,
+        /// Whether Container Insights is switched on; if not, it is switched off: an account's default may be on.
+        #[serde(default)]
+        insights: bool,
     },
     /// Security group.
     SecurityGroup {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::model::{Source, Span};
+use super::super::model::{Range, Source, Span, Whose};
 
 /// How several sources make one verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +19,12 @@ pub enum Combine {
 /// Signs of use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivityPolicy {
+    /// Ranges of addresses whose use counts; empty: everybody's.
+    #[serde(default)]
+    pub allowed_sources: Vec<String>,
+    /// Ranges of addresses whose use does not count, even where they are allowed.
+    #[serde(default)]
+    pub ignored_sources: Vec<String>,
     /// Path of the container's Prometheus text; absent: neither request counter nor gauge.
     pub metrics_path: Option<String>,
     /// Name of the counter.
@@ -28,6 +34,9 @@ pub struct ActivityPolicy {
     /// Samples whose labels match any of these do not count: `/metrics|/health*` is one of two, the second a beginning.
     #[serde(default)]
     pub exclude_labels: Vec<(String, String)>,
+    /// The label whose value is the client's address; absent: the counter knows none.
+    #[serde(default)]
+    pub address_label: Option<String>,
     /// Fewer new requests than that between two reads are noise.
     #[serde(default = "one")]
     pub min_requests: u32,
@@ -51,6 +60,12 @@ pub struct ActivityPolicy {
     /// Lines in the session's log group.
     #[serde(default)]
     pub logs: LogLines,
+    /// What Container Insights says of the task.
+    #[serde(default)]
+    pub insights: Insights,
+    /// What a load balancer of the operator's counts.
+    #[serde(default)]
+    pub load_balancer: LoadBalancer,
     /// What the operator asks by a means of their own.
     #[serde(default)]
     pub check: Check,
@@ -70,6 +85,85 @@ pub struct LogLines {
 impl Default for LogLines {
     fn default() -> Self {
         Self { pattern: None, interval: Span::from_mins(1), latency: Span::from_secs(90) }
+    }
+}
+
+/// Network and CPU of the session's tasks, as Container Insights tells CloudWatch (aws-facts §7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Insights {
+    /// Whether it is switched on for the session's cluster, and read.
+    pub enabled: bool,
+    /// Bytes a second, received and sent together, above which a task is in use; absent: not looked at.
+    pub network_above: Option<u32>,
+    /// Hundredths of the task's CPU above which it is in use; absent: not looked at.
+    pub cpu_above: Option<u32>,
+    /// Time between questions; each is paid for.
+    pub interval: Span,
+    /// How late a minute's data may come.
+    pub latency: Span,
+}
+
+impl Default for Insights {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            network_above: Some(4096),
+            cpu_above: Some(20),
+            interval: Span::from_mins(2),
+            latency: Span::from_mins(5),
+        }
+    }
+}
+
+/// The log group that AWS makes for a cluster with Container Insights, and leaves behind (aws-facts §7).
+#[must_use]
+pub fn insights_log(cluster: &str) -> String {
+    format!("/aws/ecs/containerinsights/{cluster}/performance")
+}
+
+impl Insights {
+    /// Metrics that one question asks for: each is paid for.
+    #[must_use]
+    pub const fn metrics(&self) -> u64 {
+        if !self.enabled {
+            return 0;
+        }
+        2 * (self.network_above.is_some() as u64) + self.cpu_above.is_some() as u64
+    }
+}
+
+/// Requests that a load balancer counts. labguard makes none: it is the operator's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadBalancer {
+    /// As CloudWatch calls it: `app/NAME/ID`; absent: not looked at.
+    pub name: Option<String>,
+    /// Only what goes to that target group: `targetgroup/NAME/ID`.
+    pub target_group: Option<String>,
+    /// Fewer requests than that in a minute are noise.
+    pub min_requests: u32,
+    /// Time between questions; each is paid for.
+    pub interval: Span,
+    /// How late a minute's data may come.
+    pub latency: Span,
+}
+
+impl Default for LoadBalancer {
+    fn default() -> Self {
+        Self {
+            name: None,
+            target_group: None,
+            min_requests: one(),
+            interval: Span::from_mins(2),
+            latency: Span::from_mins(4),
+        }
+    }
+}
+
+impl LoadBalancer {
+    /// Metrics that one question asks for: the requests, and what shows that the load balancer is there.
+    #[must_use]
+    pub const fn metrics(&self) -> u64 {
+        if self.name.is_some() { 2 } else { 0 }
     }
 }
 
@@ -105,10 +199,13 @@ impl ActivityPolicy {
     #[must_use]
     pub fn none() -> Self {
         Self {
+            allowed_sources: Vec::new(),
+            ignored_sources: Vec::new(),
             metrics_path: None,
             counter: "http_requests_total".to_owned(),
             labels: Vec::new(),
             exclude_labels: Vec::new(),
+            address_label: None,
             min_requests: one(),
             in_flight: None,
             in_flight_above: 0,
@@ -117,6 +214,8 @@ impl ActivityPolicy {
             combine: Combine::Any,
             max_gap: half_an_hour(),
             logs: LogLines::default(),
+            insights: Insights::default(),
+            load_balancer: LoadBalancer::default(),
             check: Check::default(),
         }
     }
@@ -138,7 +237,29 @@ impl ActivityPolicy {
         let url = check.url.is_some().then_some((Source::Url, check.timeout, check.interval));
         let logs = logs.pattern.is_some().then_some((Source::Logs, logs.latency, logs.interval));
         let sentinel = self.sentinel.then_some((Source::Sentinel, Span::ZERO, self.interval));
-        [requests, in_flight, sentinel, command, url, logs].into_iter().flatten().collect()
+        let it = &self.insights;
+        let insights = (it.metrics() > 0).then_some((Source::Insights, it.latency, it.interval));
+        let it = &self.load_balancer;
+        let load_balancer = it.name.is_some().then_some((Source::LoadBalancer, it.latency, it.interval));
+        let all = [requests, in_flight, sentinel, command, url, logs, insights, load_balancer];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Whose use counts, by address.
+    #[must_use]
+    pub fn whose(&self) -> Whose {
+        let read = |texts: &[String]| texts.iter().filter_map(|text| text.parse::<Range>().ok()).collect();
+        Whose { allowed: read(&self.allowed_sources), ignored: read(&self.ignored_sources) }
+    }
+
+    /// The most metrics that are asked for in an hour: GetMetricData is paid for by each (aws-facts §2.2).
+    #[must_use]
+    pub fn metrics_read_per_hour(&self) -> u64 {
+        let of = |metrics: u64, interval: Span| {
+            if metrics == 0 { 0 } else { metrics * 3_600_000_u64.div_ceil(interval.as_millis().max(1000)) }
+        };
+        of(self.insights.metrics(), self.insights.interval)
+            + of(self.load_balancer.metrics(), self.load_balancer.interval)
     }
 }
 
@@ -157,6 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_that_is_asked_for_is_counted() {
+        let mut policy = ActivityPolicy::none();
+        assert_eq!(policy.metrics_read_per_hour(), 0);
+        policy.insights.enabled = true;
+        assert_eq!(policy.metrics_read_per_hour(), 3 * 30);
+        policy.insights.cpu_above = None;
+        assert_eq!(policy.metrics_read_per_hour(), 2 * 30);
+        policy.load_balancer.name = Some("app/lab/1".into());
+        policy.load_balancer.interval = Span::from_secs(3599);
+        assert_eq!(policy.metrics_read_per_hour(), 60 + 2 * 2, "a begun interval asks");
+    }
+
+    #[test]
     fn what_is_asked_is_what_the_policy_names() {
         let mut policy = ActivityPolicy { in_flight: Some("g".into()), ..ActivityPolicy::none() };
         assert_eq!(policy.sources(), [], "the gauge stands on a page that nobody named");
@@ -164,7 +298,14 @@ mod tests {
         policy.logs.pattern = Some("predict".into());
         policy.check.command = vec!["true".into()];
         policy.check.url = Some("http://hub/".into());
-        let names: Vec<Source> = policy.sources().into_iter().map(|(source, ..)| source).collect();
-        assert_eq!(names, [Source::Requests, Source::InFlight, Source::Command, Source::Url, Source::Logs]);
+        let names =
+            |policy: &ActivityPolicy| -> Vec<Source> { policy.sources().iter().map(|(source, ..)| *source).collect() };
+        let before = [Source::Requests, Source::InFlight, Source::Command, Source::Url, Source::Logs];
+        assert_eq!(names(&policy), before);
+        policy.insights.enabled = true;
+        policy.load_balancer.name = Some("app/lab/1".into());
+        assert_eq!(names(&policy), [&before[..], &[Source::Insights, Source::LoadBalancer]].concat());
+        (policy.insights.network_above, policy.insights.cpu_above) = (None, None);
+        assert_eq!(names(&policy), [&before[..], &[Source::LoadBalancer]].concat(), "nothing of it is looked at");
     }
 }

@@ -11,7 +11,7 @@ pub mod fuse;
 pub mod hours;
 pub mod retry;
 
-pub use activity::{ActivityPolicy, Check, Combine, LogLines};
+pub use activity::{ActivityPolicy, Check, Combine, Insights, LoadBalancer, LogLines, insights_log};
 pub use budget::{SharedBudget, Shares};
 pub use fuse::{FusePolicy, Net, Sentinel};
 

@@ -4,6 +4,7 @@
 //! deleted, as with AWS; alarms are. Times are seconds since the epoch in every protocol.
 
 mod alarms;
+mod published;
 mod put;
 pub(super) mod query;
 mod read;
@@ -21,6 +22,8 @@ pub(super) type Key = (String, String, Vec<(String, String)>);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Point {
     at: f64,
+    /// From when on it can be read.
+    shown: f64,
     count: f64,
     sum: f64,
     least: f64,
@@ -85,8 +88,8 @@ fn flag(value: &Value) -> Option<bool> {
 pub fn call(world: &mut World, op: &str, input: Value) -> Result<Value, ApiError> {
     match op {
         "PutMetricData" => world.cloudwatch.put(&input, world.now),
-        "GetMetricStatistics" => world.cloudwatch.statistics(&input),
-        "GetMetricData" => world.cloudwatch.data(&input),
+        "GetMetricStatistics" => world.cloudwatch.statistics(&input, world.now),
+        "GetMetricData" => world.cloudwatch.data(&input, world.now),
         "ListMetrics" => world.cloudwatch.list(&input),
         "PutMetricAlarm" => world.cloudwatch.put_alarm(&input, world.now),
         "DescribeAlarms" => world.cloudwatch.describe_alarms(&input),

@@ -82,13 +82,18 @@ impl CloudWatch {
             taken.push(read(namespace, datum, &format!("MetricData.member.{}", index + 1), now)?);
         }
         for (key, point) in taken {
-            let points = self.metrics.entry(key).or_default();
-            points.push(point);
-            if points.len() > MOST_POINTS {
-                points.drain(..MOST_POINTS / 4);
-            }
+            self.keep(key, point);
         }
         Ok(json!({}))
+    }
+
+    /// Keeps a point; of too many the oldest go.
+    pub(super) fn keep(&mut self, key: Key, point: Point) {
+        let points = self.metrics.entry(key).or_default();
+        points.push(point);
+        if points.len() > MOST_POINTS {
+            points.drain(..MOST_POINTS / 4);
+        }
     }
 }
 
@@ -182,7 +187,7 @@ fn values(datum: &Value, place: &str, at: f64, unit: &str) -> Result<Point, ApiE
                 "The parameter {place}.StatisticValues.Maximum must be greater than or equal to Minimum."
             )));
         }
-        return Ok(Point { at, count, sum, least, most, unit, values: Vec::new() });
+        return Ok(Point { at, shown: f64::NEG_INFINITY, count, sum, least, most, unit, values: Vec::new() });
     }
     let counts = datum["Counts"].as_array();
     let singles: Vec<(f64, f64)> = match list {
@@ -217,5 +222,5 @@ fn values(datum: &Value, place: &str, at: f64, unit: &str) -> Result<Point, ApiE
     let most = singles.iter().map(|(value, _)| *value).fold(f64::NEG_INFINITY, f64::max);
     let (count, sum) =
         singles.iter().fold((0.0, 0.0), |(count, sum), (value, times)| (count + times, sum + value * times));
-    Ok(Point { at, count, sum, least, most, unit, values: singles })
+    Ok(Point { at, shown: f64::NEG_INFINITY, count, sum, least, most, unit, values: singles })
 }

@@ -3,24 +3,30 @@
 //! Guarantees: periods begin at multiples of their length; statistics over what was put, weighted by counts.
 //! Never evaluates metric math: an expression is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::sandbox::wire::{ApiError, strings};
+use crate::{
+    domain::model::Timestamp,
+    sandbox::wire::{ApiError, strings},
+};
 
 use super::{CloudWatch, Key, Point, dimensions, number, seconds};
 
 /// Points of one period, put together.
 fn gather<'a>(
     points: &'a [Point],
+    now: Timestamp,
     from: f64,
     to: f64,
     period: f64,
     unit: Option<&str>,
 ) -> BTreeMap<i64, Vec<&'a Point>> {
     let mut periods: BTreeMap<i64, Vec<&Point>> = BTreeMap::new();
-    for point in points.iter().filter(|point| unit.is_none_or(|unit| point.unit == unit)) {
+    let now = now.as_millis() as f64 / 1000.0;
+    let shown = points.iter().filter(|point| point.shown <= now);
+    for point in shown.filter(|point| unit.is_none_or(|unit| point.unit == unit)) {
         let start = (point.at / period).floor() * period;
         if start >= (from / period).floor() * period && point.at < to {
             periods.entry(start as i64).or_default().push(point);
@@ -54,6 +60,21 @@ fn statistic(points: &[&Point], name: &str) -> Option<f64> {
     })
 }
 
+/// Most metrics that one GetMetricData may ask for.
+const MOST_QUERIES: usize = 500;
+
+fn is_id(id: &str) -> bool {
+    id.len() <= 255
+        && id.starts_with(|c: char| c.is_ascii_lowercase())
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn is_statistic(name: &str) -> bool {
+    let percentile = |rest: &str| rest.parse::<f64>().is_ok_and(|share| (0.0..=100.0).contains(&share));
+    matches!(name, "Sum" | "SampleCount" | "Average" | "Minimum" | "Maximum")
+        || name.strip_prefix('p').is_some_and(percentile)
+}
+
 fn missing(name: &str) -> ApiError {
     ApiError::bad("MissingParameter", format!("The parameter {name} is required."))
 }
@@ -79,7 +100,7 @@ impl CloudWatch {
         self.metrics.get(key).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn statistics(&self, input: &Value) -> Result<Value, ApiError> {
+    pub(super) fn statistics(&self, input: &Value, now: Timestamp) -> Result<Value, ApiError> {
         let from = seconds(&input["StartTime"]).ok_or_else(|| missing("StartTime"))?;
         let to = seconds(&input["EndTime"]).ok_or_else(|| missing("EndTime"))?;
         let period = period_of(&input["Period"])?;
@@ -103,7 +124,7 @@ impl CloudWatch {
             return Err(missing("Statistics"));
         }
         let key = key_of(input);
-        let points: Vec<Value> = gather(self.points(&key), from, to, period, input["Unit"].as_str())
+        let points: Vec<Value> = gather(self.points(&key), now, from, to, period, input["Unit"].as_str())
             .into_iter()
             .map(|(start, points)| {
                 let mut point = json!({ "Timestamp": start as f64, "Unit": points[0].unit });
@@ -123,13 +144,35 @@ impl CloudWatch {
         Ok(json!({ "Label": key.1, "Datapoints": points }))
     }
 
-    pub(super) fn data(&self, input: &Value) -> Result<Value, ApiError> {
+    pub(super) fn data(&self, input: &Value, now: Timestamp) -> Result<Value, ApiError> {
         let from = seconds(&input["StartTime"]).ok_or_else(|| missing("StartTime"))?;
         let to = seconds(&input["EndTime"]).ok_or_else(|| missing("EndTime"))?;
+        let invalid = |message: String| ApiError::bad("ValidationError", message);
+        if from >= to {
+            return Err(invalid("The parameter StartTime must be less than the parameter EndTime.".to_owned()));
+        }
+        let queries = input["MetricDataQueries"].as_array().map_or(0, Vec::len);
+        if queries == 0 {
+            return Err(missing("MetricDataQueries"));
+        }
+        if queries > MOST_QUERIES {
+            return Err(invalid(format!(
+                "The collection MetricDataQueries must not have a size greater than {MOST_QUERIES} (found {queries})."
+            )));
+        }
+        let mut ids = BTreeSet::new();
         let newest_first = input["ScanBy"].as_str() != Some("TimestampAscending");
         let mut results = Vec::new();
         for query in input["MetricDataQueries"].as_array().into_iter().flatten() {
             let id = query["Id"].as_str().ok_or_else(|| missing("MetricDataQueries.member.Id"))?;
+            if !is_id(id) {
+                return Err(invalid(format!(
+                    "The value '{id}' for parameter MetricDataQueries.member.Id is not matching the expected pattern ^[a-z][a-zA-Z0-9_]*$."
+                )));
+            }
+            if !ids.insert(id) {
+                return Err(invalid("The values for parameter Id in MetricDataQueries are not unique.".to_owned()));
+            }
             let ask = &query["MetricStat"];
             if ask.is_null() {
                 return Err(ApiError::bad(
@@ -142,10 +185,13 @@ impl CloudWatch {
             }
             let (key, period) = (key_of(&ask["Metric"]), period_of(&ask["Period"])?);
             let name = ask["Stat"].as_str().ok_or_else(|| missing("Stat"))?;
-            let mut pairs: Vec<(f64, f64)> = gather(self.points(&key), from, to, period, ask["Unit"].as_str())
+            let mut pairs: Vec<(f64, f64)> = gather(self.points(&key), now, from, to, period, ask["Unit"].as_str())
                 .into_iter()
                 .filter_map(|(start, points)| Some((start as f64, statistic(&points, name)?)))
                 .collect();
+            if !is_statistic(name) {
+                return Err(invalid(format!("The value {name} for parameter Stat is not supported.")));
+            }
             if newest_first {
                 pairs.reverse();
             }

@@ -13,7 +13,7 @@ use super::{
         state::World,
         wire::{ApiError, required, strings},
     },
-    Tags, failure, legal_name, page, short, tags,
+    Tags, failure, insights, legal_name, page, short, tags,
     task::Status,
 };
 use crate::domain::model::{Span, Timestamp};
@@ -73,6 +73,8 @@ pub(super) fn create(world: &mut World, input: &Value) -> Result<Value, ApiError
     } else {
         json!([{ "name": "containerInsights", "value": "disabled" }])
     };
+    check(&settings)?;
+    let insights = insights::is_on(&settings);
     let list = |value: &Value| if value.is_array() { value.clone() } else { json!([]) };
     let (providers, strategy) = (list(&input["capacityProviders"]), list(&input["defaultCapacityProviderStrategy"]));
     for provider in strings(&providers) {
@@ -110,13 +112,29 @@ pub(super) fn create(world: &mut World, input: &Value) -> Result<Value, ApiError
                 tasks: BTreeSet::new(),
             },
         );
+        if insights {
+            insights::begin(world, &name);
+        }
     }
     Ok(json!({ "cluster": shown(world, &name, true) }))
 }
 
+/// AWS's check of cluster settings.
+fn check(settings: &Value) -> Result<(), ApiError> {
+    for setting in settings.as_array().into_iter().flatten() {
+        let value = setting["value"].as_str().unwrap_or_default();
+        if setting["name"] != "containerInsights" || !matches!(value, "enabled" | "disabled" | "enhanced") {
+            return Err(ApiError::invalid("Setting name or value is invalid."));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn update(world: &mut World, input: &Value) -> Result<Value, ApiError> {
+    check(&input["settings"])?;
     let cluster = active(world, input)?;
     let name = cluster.name.clone();
+    let before = insights::is_on(&cluster.settings);
     for (member, place) in [
         ("settings", &mut cluster.settings),
         ("configuration", &mut cluster.configuration),
@@ -126,6 +144,9 @@ pub(super) fn update(world: &mut World, input: &Value) -> Result<Value, ApiError
         if !input[member].is_null() {
             *place = input[member].clone();
         }
+    }
+    if !before && insights::is_on(&cluster.settings) {
+        insights::begin(world, &name);
     }
     Ok(json!({ "cluster": shown(world, &name, true) }))
 }

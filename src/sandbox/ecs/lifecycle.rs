@@ -12,7 +12,7 @@ use super::{
         state::World,
         wire::strings,
     },
-    service, short,
+    insights, service, short,
     task::Status,
     task_definition,
 };
@@ -32,6 +32,10 @@ pub enum Due {
     Definition(String),
     /// A service looks at its tasks.
     Service(String, String),
+    /// A minute of a cluster with Container Insights is over.
+    Insights(String),
+    /// What Container Insights measured is written.
+    InsightsWritten(String),
     /// A schedule of a group makes its call, if it is still that version.
     Schedule(String, String, u64),
 }
@@ -114,6 +118,8 @@ fn perform(world: &mut World, due: Due) {
         Due::Forget(id) => forget(world, &id),
         Due::Definition(arn) => task_definition::forget(&mut world.ecs, &arn),
         Due::Service(cluster, name) => service::look(world, &cluster, &name),
+        Due::Insights(cluster) => insights::minute(world, &cluster),
+        Due::InsightsWritten(cluster) => insights::written(world, &cluster),
         Due::Schedule(group, name, version) => scheduler::fire(world, group, name, version),
     }
 }

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod definition_rules;
+mod insights;
 pub mod lifecycle;
 mod run;
 mod service;

@@ -343,6 +343,7 @@ pub(super) fn launch_one(world: &mut World, launch: Launch) -> Result<String, Ap
         stopped_at: None,
         stop_code: None,
         stopped_reason: None,
+        measured: None,
         cluster: launch.cluster.clone(),
         id: id.clone(),
         arn,

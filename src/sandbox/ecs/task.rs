@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         ec2::Interface,
+        runtime::Used,
         state::World,
         wire::{ApiError, required, strings},
     },
@@ -106,6 +107,8 @@ pub struct Task {
     pub stopped_at: Option<Timestamp>,
     pub stop_code: Option<&'static str>,
     pub stopped_reason: Option<String>,
+    /// What it had used when Container Insights last looked.
+    pub measured: Option<Used>,
 }
 
 impl Task {

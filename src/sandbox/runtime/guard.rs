@@ -61,6 +61,7 @@ impl Guard {
             path: request.uri().path(),
             authorization: header,
             body: request.body(),
+            peer: None,
         };
         let answer = self.core.handle(clocks(self.started_at, now), &asked);
         let mut response = Response::new(Bytes::from(answer.body));

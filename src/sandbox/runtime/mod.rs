@@ -110,6 +110,27 @@ pub struct ContainerEvent {
     pub what: Happening,
 }
 
+/// What a container has used since its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Used {
+    /// CPU time in milliseconds.
+    pub cpu_ms: u64,
+    /// Bytes received and sent; none where they cannot be told from others'.
+    pub network: Option<(u64, u64)>,
+}
+
+impl Used {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let network = match (self.network, other.network) {
+            (Some(one), Some(other)) => Some((one.0 + other.0, one.1 + other.1)),
+            (one, other) => one.or(other),
+        };
+        Self { cpu_ms: self.cpu_ms + other.cpu_ms, network }
+    }
+}
+
 /// Runs containers.
 pub trait Containers: Send + Sync + fmt::Debug {
     /// Whether `reference` runs here without being in the registry.
@@ -124,6 +145,8 @@ pub trait Containers: Send + Sync + fmt::Debug {
     fn next_due(&self) -> Option<Timestamp>;
     /// What has happened by `now`, in order.
     fn poll(&self, now: Timestamp) -> Vec<ContainerEvent>;
+    /// What a running container has used so far; none where it does not run.
+    fn used(&self, key: &ContainerKey) -> Option<Used>;
     /// Whether happenings come from outside, so that somebody must poll when no request does.
     fn needs_ticker(&self) -> bool;
     /// Sends a request to the container that listens at the URI's host and port.

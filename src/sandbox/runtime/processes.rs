@@ -27,7 +27,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 
-use super::{ContainerEvent, ContainerKey, ContainerSpec, Containers, Happening, contain, unpack};
+use super::{ContainerEvent, ContainerKey, ContainerSpec, Containers, Happening, Used, contain, unpack};
 use crate::{
     domain::model::{Span, Timestamp, sentinel},
     transport::TransportError,
@@ -36,6 +36,9 @@ use crate::{
 const LONGEST_LINE: u64 = 64 * 1024;
 const LARGEST_ANSWER: usize = 1 << 20;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The process of each container.
+type Pids = Arc<Mutex<HashMap<ContainerKey, u32>>>;
 
 type Happenings = Arc<Mutex<Vec<(ContainerKey, Happening)>>>;
 
@@ -50,6 +53,7 @@ enum Order {
 pub struct Processes {
     orders: Mutex<Sender<Order>>,
     happenings: Happenings,
+    pids: Pids,
     next: AtomicU32,
 }
 
@@ -66,17 +70,19 @@ impl Processes {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let own = scratch.join(format!("sandbox-{}-{number}", std::process::id()));
         fs::create_dir_all(&own)?;
-        let happenings = Happenings::default();
+        let (happenings, pids) = (Happenings::default(), Pids::default());
         let (orders, inbox) = channel();
         let keeper = Keeper {
             launcher,
             scratch: own,
             happenings: Arc::clone(&happenings),
+            pids: Arc::clone(&pids),
             children: HashMap::new(),
             stopped: false,
         };
         std::thread::Builder::new().name("labguard-containers".to_owned()).spawn(move || keeper.run(&inbox))?;
-        Ok(Self { orders: Mutex::new(orders), happenings, next: AtomicU32::new(std::process::id() % 0x3F_FF00) })
+        let next = AtomicU32::new(std::process::id() % 0x3F_FF00);
+        Ok(Self { orders: Mutex::new(orders), happenings, pids, next })
     }
 
     fn order(&self, order: Order) {
@@ -84,6 +90,17 @@ impl Processes {
         // The thread ends only after Shutdown; what comes later has nothing left to act on.
         let _ = orders.send(order);
     }
+}
+
+/// Ticks in a second, as Linux counts them for programs whatever the kernel does (USER_HZ).
+const TICKS: u64 = 100;
+
+/// CPU time of a process and of its children that are gone, from its `/proc/PID/stat` (proc(5)).
+fn cpu_ms(stat: &str) -> Option<u64> {
+    // The name stands in parentheses and may hold anything; utime is the twelfth field after it.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks = (0..4).map(|_| fields.next()?.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(ticks.saturating_mul(1000) / TICKS)
 }
 
 /// Removes the folders of sandboxes whose process is gone.
@@ -133,6 +150,12 @@ impl Containers for Processes {
     fn poll(&self, now: Timestamp) -> Vec<ContainerEvent> {
         let taken = std::mem::take(&mut *self.happenings.lock().unwrap_or_else(PoisonError::into_inner));
         taken.into_iter().map(|(key, what)| ContainerEvent { key, at: now, what }).collect()
+    }
+
+    fn used(&self, key: &ContainerKey) -> Option<Used> {
+        let pid = *self.pids.lock().unwrap_or_else(PoisonError::into_inner).get(key)?;
+        // All share the machine's network: whose bytes they are cannot be told.
+        Some(Used { cpu_ms: cpu_ms(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?, network: None })
     }
 
     fn needs_ticker(&self) -> bool {
@@ -190,6 +213,7 @@ struct Keeper {
     launcher: PathBuf,
     scratch: PathBuf,
     happenings: Happenings,
+    pids: Pids,
     children: HashMap<ContainerKey, Running>,
     stopped: bool,
 }
@@ -239,6 +263,7 @@ impl Keeper {
                     let _ = reader.spawn(move || read_lines(pipe, &key, &happenings));
                 }
                 self.tell(key.clone(), Happening::Started);
+                self.pids.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), child.id());
                 self.children.insert(key, Running { child, kill_in: None });
             }
             Err(error) => self.tell(key, Happening::FailedToStart(format!("CannotStartContainerError: {error}"))),
@@ -335,6 +360,7 @@ impl Keeper {
             }
         }
         for (key, code) in over {
+            self.pids.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             if let Some(running) = self.children.remove(&key) {
                 // What it has started goes with it.
                 signal(&running.child, rustix::process::Signal::KILL);
@@ -373,5 +399,19 @@ fn read_lines(pipe: Box<dyn Read + Send>, key: &ContainerKey, happenings: &Happe
                 happenings.lock().unwrap_or_else(PoisonError::into_inner).push((key.clone(), Happening::Output(text)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_read_whatever_the_program_is_called() {
+        let hz = TICKS;
+        let stat = format!("7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 {hz} {} {hz} 0 20 0 1 0", 2 * hz);
+        assert_eq!(cpu_ms(&stat), Some(4000));
+        assert_eq!(cpu_ms("7 (x) S 1 7"), None);
+        assert_eq!(cpu_ms(""), None);
     }
 }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
 
-use super::{ContainerEvent, ContainerKey, ContainerSpec, Containers, Happening, guard::Guard};
+use super::{ContainerEvent, ContainerKey, ContainerSpec, Containers, Happening, Used, guard::Guard};
 use crate::{
     domain::model::{Span, Timestamp},
     transport::TransportError,
@@ -70,8 +70,28 @@ struct Running {
     requests: u64,
     /// Connections that were taken, labguard's own among them: what a guard counts.
     connections: u64,
+    used: Used,
     guard: Option<Guard>,
     ends: Option<(Timestamp, i32, Option<String>)>,
+}
+
+/// Bytes of a plain request and its answer, as they go over a wire with their headers.
+const PLAIN: (u64, u64) = (400, 250);
+
+/// What a request costs in milliseconds of CPU.
+const CPU_MS: u64 = 1;
+
+impl Running {
+    fn carry(&mut self, received: u64, sent: u64) {
+        let (before_in, before_out) = self.used.network.unwrap_or_default();
+        self.used.network = Some((before_in + received, before_out + sent));
+    }
+
+    /// Counts a request and its answer: bodies by their length, the rest as of a plain one.
+    fn exchanged(&mut self, asked: usize, answered: usize) {
+        self.carry(PLAIN.0 + asked as u64, PLAIN.1 + answered as u64);
+        self.used.cpu_ms += CPU_MS;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +135,22 @@ impl Simulated {
         stage.running.get_mut(&key).is_some_and(|running| {
             running.requests += requests;
             running.connections += requests;
+            for _ in 0..requests {
+                running.carry(PLAIN.0, PLAIN.1);
+            }
+            true
+        })
+    }
+
+    /// Lets the container at `address` receive and send so many bytes more, and compute for so long, without a request;
+    /// false when none runs there.
+    pub fn work(&self, address: &str, received: u64, sent: u64, cpu: Span) -> bool {
+        let Ok(address) = address.parse::<Ipv4Addr>() else { return false };
+        let mut stage = self.stage();
+        let Some(key) = stage.application(address) else { return false };
+        stage.running.get_mut(&key).is_some_and(|running| {
+            running.carry(received, sent);
+            running.used.cpu_ms += cpu.as_millis();
             true
         })
     }
@@ -214,6 +250,7 @@ impl Stage {
             }
             _ => (StatusCode::NOT_FOUND, "text/plain", "not found".to_owned()),
         };
+        running.exchanged(request.body().len(), body.len());
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
         response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
@@ -254,6 +291,7 @@ impl Containers for Simulated {
             behaviour: behaviour.clone(),
             requests: 0,
             connections: 0,
+            used: Used { cpu_ms: 0, network: Some((0, 0)) },
             guard: None,
             ends: None,
         };
@@ -324,6 +362,10 @@ impl Containers for Simulated {
             }
         }
         events
+    }
+
+    fn used(&self, key: &ContainerKey) -> Option<Used> {
+        self.stage().running.get(key).map(|running| running.used)
     }
 
     fn needs_ticker(&self) -> bool {
