@@ -69,8 +69,7 @@ fn below(command: clap::Command, flags: &[clap::Arg]) -> clap::Command {
 
 /// What a flag was given, from the program's name to the last subcommand.
 fn everywhere<T: Clone + Send + Sync + 'static>(matches: &clap::ArgMatches, flag: &str) -> Vec<T> {
-    let levels =
-        std::iter::successors(Some(matches), |level| level.subcommand().map(|(_, deeper): (&str, _)| deeper));
+    let levels = std::iter::successors(Some(matches), |level| level.subcommand().map(|(_, deeper): (&str, _)| deeper));
     let given = levels.filter_map(|level| level.try_get_many::<T>(flag).ok().flatten());
     given.flatten().cloned().collect()
 }

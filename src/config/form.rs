@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use croner::parser::{CronParser, Year};
 
-use super::{keys::Form, names::NameRule, value::is_cidr};
+use super::{keys::Form, names::NameRule, value::is_source};
 
 /// A sample of a session's id: any name rule that takes it takes every other of its length.
 const SAMPLE: &str = "x-7k2m9q";
@@ -38,7 +38,7 @@ impl Form {
             Form::Cron => is_cron(text),
             Form::Zone => text.parse::<chrono_tz::Tz>().is_ok(),
             Form::Namespace => word() && only("._-/#:") && !text.starts_with("AWS/"),
-            Form::Cidr => is_cidr(text),
+            Form::Source => is_source(text),
             Form::LogFilter => word() && tracing_subscriber::EnvFilter::try_new(text).is_ok() && is_filter(text),
         }
     }
@@ -66,7 +66,7 @@ impl Form {
             Form::Cron => "a cron expression of 5 fields, or 6 with seconds first, such as \"0 18 * * 1-5\"",
             Form::Zone => "an IANA time zone such as Europe/Berlin",
             Form::Namespace => "1 to 255 letters, digits and . _ - / # :, not beginning with AWS/",
-            Form::Cidr => "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32",
+            Form::Source => "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32, or \"own\"",
             Form::LogFilter => {
                 "trace, debug, info, warn, error, off, or a filter such as \"info,labguard::cloud=debug\""
             }

@@ -96,8 +96,8 @@ pub(super) enum Form {
     Namespace,
     /// A log filter.
     LogFilter,
-    /// An IPv4 or IPv6 range.
-    Cidr,
+    /// An IPv4 or IPv6 range, or `own`.
+    Source,
 }
 
 /// A key.
@@ -144,6 +144,7 @@ pub(super) const AWS: &[Key] = &[
     key("profile", opt(&ANY)),
     key("endpoint_url", URL),
     key("registry_endpoint", URL),
+    key("own_address_url", URL),
     key("max_attempts", Kind::Int(1, 20)),
     key("connect_timeout", Kind::Span(100, MINUTE)),
     key("read_timeout", Kind::Span(100, 5 * MINUTE)),
@@ -288,7 +289,7 @@ pub(super) const SESSION: &[Key] = &[
     key("fuse.sentinel_executable", opt(&ANY)),
     key("fuse.lease", Kind::Span(MINUTE, DAY)),
     key("fuse.port", Kind::Int(1, 65_535)),
-    key("fuse.sources", Kind::List(&Kind::Text(Form::Cidr))),
+    key("fuse.sources", Kind::List(&Kind::Text(Form::Source))),
     key("fuse.end_idle", Kind::Bool),
     key("fuse.scheduler", Kind::Bool),
     key("fuse.scheduler_role", opt(&Kind::Text(Form::RoleArn))),

@@ -8,7 +8,7 @@ use std::{net::IpAddr, str::FromStr};
 use ::config::{Value, ValueKind};
 use serde_json::Number;
 
-use crate::domain::model::{Money, Span, Timestamp};
+use crate::domain::model::{Money, OWN, Span, Timestamp};
 
 /// What was expected instead.
 pub(super) type Expected = String;
@@ -174,8 +174,13 @@ pub(super) fn pairs(value: &Value) -> Result<Vec<(String, String)>, Expected> {
     Ok(pairs)
 }
 
-/// Whether a text is an IPv4 or IPv6 range without host bits.
-pub(super) fn is_cidr(text: &str) -> bool {
+/// Whether a text is an IPv4 or IPv6 range without host bits, or labguard's own address.
+pub(super) fn is_source(text: &str) -> bool {
+    text == OWN || is_cidr(text)
+}
+
+/// A range without host bits.
+fn is_cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
     let Ok(bits) = bits.parse::<u32>() else { return false };
     match address.parse() {
