@@ -18,6 +18,7 @@ use labguard::{
         policy::{Policy, SharedBudget, Shares},
     },
     journal::Journal,
+    probe::own_address::Fixed,
     reconcile::handle::Control,
     sandbox::{
         Sandbox, SandboxConfig,
@@ -104,6 +105,7 @@ async fn pass(sessions: usize) {
         workspace: std::env::temp_dir().join("labguard-bench-meter"),
         seed: 1,
         max_sessions: sessions,
+        mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
     };
     let source = ImageSource::Executable { path: "/x".into(), args: Vec::new(), config: ImageConfig::default() };
     let rules = [

@@ -12,6 +12,7 @@ use labguard::{
     cloud::Cloud,
     domain::model::{Action, Event, ImageConfig, ImageSource, Money, Record, ResourceKind, Span, Timestamp},
     journal::{Journal, Which},
+    probe::own_address::Fixed,
     reconcile::handle::Control,
     sandbox::{
         Sandbox, SandboxConfig,
@@ -65,6 +66,7 @@ async fn world(latency: Latency, max_sessions: usize) -> (Sandbox, Parts) {
         workspace: folder(),
         seed: 1,
         max_sessions,
+        mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
     };
     (sandbox, parts)
 }

@@ -29,7 +29,7 @@ use labguard::{
         policy::Policy,
     },
     journal::Journal,
-    probe::tcp::TcpTransport,
+    probe::{own_address::Fixed, tcp::TcpTransport},
     reconcile::{
         handle::Control,
         status::{NetWord, SessionStatus},
@@ -70,6 +70,7 @@ async fn world(endpoint: &str, ministack: &Ministack, change: impl FnOnce(&mut P
         workspace: folder.path().join("images"),
         seed: 1,
         max_sessions: 10,
+        mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
     };
     let lab = Lab::start(&parts, BTreeMap::from([("lab".to_owned(), policy)]), None).await;
     World { lab, parts, _folder: folder }

@@ -18,6 +18,7 @@ use labguard::{
         model::{Cause, Extension, ImageSource, Money, Phase, Request, ResourceKind, SessionId, Severity, Span, Spec},
         policy::RunMode,
     },
+    probe::own_address::Fixed,
     reconcile::handle::Control,
     sandbox::latency::Latency,
 };
@@ -48,6 +49,7 @@ async fn called() -> BTreeSet<String> {
     note(&an_account_of_aws().await);
     note(&prices().await);
     note(&a_net_outside_the_task().await);
+    note(&an_address_that_changes().await);
     called
 }
 
@@ -199,6 +201,29 @@ async fn a_net_outside_the_task() -> House {
     tokio::time::sleep(std::time::Duration::from_secs(120)).await;
     assert!(house.sandbox.calls()["scheduler:UpdateSchedule"] > 0, "the schedules were not moved");
     session.ended().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+    house
+}
+
+/// Ports for labguard's own address alone.
+async fn an_address_that_changes() -> House {
+    let mut house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.network.ingress[0].sources = vec!["own".to_owned()];
+    policy.limits.idle_timeout = None;
+    house.parts.mirror = std::sync::Arc::new(Fixed([203, 0, 113, 7].into()));
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    let id = session.id.clone();
+    crash::crash(session.lab).await;
+    house.parts.mirror = std::sync::Arc::new(Fixed([203, 0, 113, 8].into()));
+    let book = [("lab".to_owned(), policy)].into_iter().collect();
+    let lab = lab::Lab::start(&house.parts, book, None).await;
+    tokio::time::sleep(std::time::Duration::from_secs(200)).await;
+    assert_eq!(house.sandbox.ingress(), ["5000 203.0.113.8/32"]);
+    lab.engine.request(id, Request::End { reason: "over".to_owned() }).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    lab.stop().await;
     assert_eq!(house.left(), Vec::<String>::new());
     house
 }

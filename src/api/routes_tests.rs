@@ -364,3 +364,47 @@ async fn the_described_shapes_are_the_ones_that_are_sent() {
     assert_eq!(described("Charge"), sent(serde_json::to_value(fake::charge()).unwrap()));
     assert_eq!(described("Estimate"), sent(serde_json::to_value(fake::estimate()).unwrap()));
 }
+
+#[test]
+fn the_page_reads_only_what_the_api_sends() {
+    let mut sent = std::collections::BTreeSet::new();
+    let mut gather = vec![
+        serde_json::to_value(fake::running()).unwrap(),
+        serde_json::to_value(fake::budget()).unwrap(),
+        // What one sign has and another has not.
+        json!({ "what": "", "why": "", "last": "" }),
+    ];
+    while let Some(value) = gather.pop() {
+        match value {
+            Value::Object(members) => {
+                sent.extend(members.keys().cloned());
+                gather.extend(members.into_iter().map(|(_, member)| member));
+            }
+            Value::Array(items) => gather.extend(items),
+            _ => {}
+        }
+    }
+    let page = include_str!("dashboard/page.js");
+    let mut read = std::collections::BTreeSet::new();
+    for thing in ["session.", "one.", "step.", "next."] {
+        for (place, _) in page.match_indices(thing) {
+            let inside =
+                page[..place].ends_with(|before: char| before.is_alphanumeric() || before == '.' || before == '_');
+            let member: String = page[place + thing.len()..]
+                .chars()
+                .take_while(|letter| letter.is_ascii_lowercase() || *letter == '_')
+                .collect();
+            if !inside && !member.is_empty() {
+                read.insert(member);
+            }
+        }
+    }
+    for needed in ["sources", "since", "why", "nets", "state", "detail", "acts_at", "limits", "moved_by", "next_at"] {
+        assert!(read.contains(needed), "the page does not show {needed}: {read:?}");
+    }
+    let unknown: Vec<_> = read.difference(&sent).collect();
+    assert!(unknown.is_empty(), "the page reads what nobody sends: {unknown:?}");
+    for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        assert!(!page.contains(markup), "{markup}: what the API says is text, never markup");
+    }
+}

@@ -273,8 +273,8 @@ impl<'a> Check<'a> {
             }
             match fields.get("sources").map(|sources| (sources, value::texts(sources))) {
                 Some((at, Ok(sources))) if !sources.is_empty() => {
-                    for (place, source) in sources.iter().enumerate().filter(|(_, source)| !value::is_cidr(source)) {
-                        let expected = "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32";
+                    for (place, source) in sources.iter().enumerate().filter(|(_, source)| !value::is_source(source)) {
+                        let expected = "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32, or \"own\"";
                         let meant = source.parse::<std::net::IpAddr>().ok();
                         let meant = meant.map(|ip| format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 }));
                         let path = format!("{path}.sources[{place}]");

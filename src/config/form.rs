@@ -6,7 +6,11 @@ use std::net::SocketAddr;
 
 use croner::parser::{CronParser, Year};
 
-use super::{keys::Form, names::NameRule, value::is_cidr};
+use super::{
+    keys::Form,
+    names::NameRule,
+    value::{is_range, is_source},
+};
 
 /// A sample of a session's id: any name rule that takes it takes every other of its length.
 const SAMPLE: &str = "x-7k2m9q";
@@ -38,9 +42,10 @@ impl Form {
             Form::Cron => is_cron(text),
             Form::Zone => text.parse::<chrono_tz::Tz>().is_ok(),
             Form::Namespace => word() && only("._-/#:") && !text.starts_with("AWS/"),
-            Form::Cidr => is_cidr(text),
+            Form::Range => is_range(text),
             Form::LoadBalancer => balancer(text, "app/").is_some(),
             Form::TargetGroup => balancer(text, "targetgroup/").is_some(),
+            Form::Source => is_source(text),
             Form::LogFilter => word() && tracing_subscriber::EnvFilter::try_new(text).is_ok() && is_filter(text),
         }
     }
@@ -72,9 +77,10 @@ impl Form {
                 "an application load balancer as its ARN ends, app/NAME/0123456789abcdef, or the whole ARN"
             }
             Form::TargetGroup => "a target group as its ARN ends, targetgroup/NAME/0123456789abcdef, or the whole ARN",
-            Form::Cidr => "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32",
+            Form::Range => "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32",
+            Form::Source => "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32, or \"own\"",
             Form::LogFilter => {
-                "trace, debug, info, warn, error, off, or a filter such as \"info,labguard::cloud=debug\""
+                "trace, debug, info, warn, error, off, or a filter such as \"info,labguard_cloud=debug\""
             }
         }
     }
@@ -258,7 +264,7 @@ mod tests {
         assert!(
             Form::RoleArn.fits("arn:aws:iam::123456789012:role/a/b") && !Form::RoleArn.fits("arn:aws:iam::1:role/a")
         );
-        assert!(Form::LogFilter.fits("info,labguard::cloud=debug") && !Form::LogFilter.fits("loud"));
+        assert!(Form::LogFilter.fits("info,labguard_cloud=debug") && !Form::LogFilter.fits("loud"));
         assert!(
             Form::Url.fits("http://127.0.0.1:4566") && !Form::Url.fits("ftp://x") && !Form::Url.fits("127.0.0.1:1")
         );

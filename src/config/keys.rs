@@ -97,11 +97,13 @@ pub(super) enum Form {
     /// A log filter.
     LogFilter,
     /// An IPv4 or IPv6 range.
-    Cidr,
+    Range,
     /// An application load balancer: `app/NAME/ID`, or its ARN.
     LoadBalancer,
     /// A target group: `targetgroup/NAME/ID`, or its ARN.
     TargetGroup,
+    /// An IPv4 or IPv6 range, or `own`.
+    Source,
 }
 
 /// A key.
@@ -148,6 +150,7 @@ pub(super) const AWS: &[Key] = &[
     key("profile", opt(&ANY)),
     key("endpoint_url", URL),
     key("registry_endpoint", URL),
+    key("own_address_url", URL),
     key("max_attempts", Kind::Int(1, 20)),
     key("connect_timeout", Kind::Span(100, MINUTE)),
     key("read_timeout", Kind::Span(100, 5 * MINUTE)),
@@ -248,8 +251,8 @@ pub(super) const SESSION: &[Key] = &[
     key("predict.at_least", opt(&Kind::Number)),
     key("predict.at_most", opt(&Kind::Number)),
     key("predict.interval", Kind::Span(100, DAY)),
-    key("activity.allowed_sources", Kind::List(&Kind::Text(Form::Cidr))),
-    key("activity.ignored_sources", Kind::List(&Kind::Text(Form::Cidr))),
+    key("activity.allowed_sources", Kind::List(&Kind::Text(Form::Range))),
+    key("activity.ignored_sources", Kind::List(&Kind::Text(Form::Range))),
     key("activity.metrics_path", opt(&Kind::Text(Form::HttpPath))),
     key("activity.counter", Kind::Text(Form::PrometheusName)),
     key("activity.labels", Kind::Pairs),
@@ -305,7 +308,7 @@ pub(super) const SESSION: &[Key] = &[
     key("fuse.sentinel_executable", opt(&ANY)),
     key("fuse.lease", Kind::Span(MINUTE, DAY)),
     key("fuse.port", Kind::Int(1, 65_535)),
-    key("fuse.sources", Kind::List(&Kind::Text(Form::Cidr))),
+    key("fuse.sources", Kind::List(&Kind::Text(Form::Source))),
     key("fuse.end_idle", Kind::Bool),
     key("fuse.scheduler", Kind::Bool),
     key("fuse.scheduler_role", opt(&Kind::Text(Form::RoleArn))),

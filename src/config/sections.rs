@@ -70,6 +70,7 @@ pub(super) fn aws(read: &Reader) -> AwsSettings {
         profile: read.optional_text("profile"),
         endpoint_url: read.optional_text("endpoint_url"),
         registry_endpoint: read.optional_text("registry_endpoint"),
+        own_address_url: read.optional_text("own_address_url"),
         endpoints: SERVICES.iter().filter_map(endpoint).collect::<BTreeMap<_, _>>(),
         max_attempts: read.integer("max_attempts"),
         connect_timeout: read.span("connect_timeout"),

@@ -107,6 +107,8 @@ pub struct AwsSettings {
     pub endpoint_url: Option<String>,
     /// Address of the container registry, where it is not the one that ECR names.
     pub registry_endpoint: Option<String>,
+    /// Who is asked which public address we call from.
+    pub own_address_url: Option<String>,
     /// Endpoints of single services: `ecs`, `ecr`, `ec2`, `iam`, `sts`, `logs`, `cloudwatch`, `tagging`,
     /// `pricing`.
     pub endpoints: BTreeMap<String, String>,

@@ -132,6 +132,7 @@ pub(super) fn aws(it: &AwsSettings) -> Flat {
         ("profile", optional(it.profile.as_ref())),
         ("endpoint_url", optional(it.endpoint_url.as_ref())),
         ("registry_endpoint", optional(it.registry_endpoint.as_ref())),
+        ("own_address_url", optional(it.own_address_url.as_ref())),
         ("max_attempts", number(it.max_attempts)),
         ("connect_timeout", text(it.connect_timeout)),
         ("read_timeout", text(it.read_timeout)),

@@ -326,7 +326,7 @@ task.environment = { AWS_SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAM
 
 4. a.toml:13: sessions.lab.network.ingress[0].sources[0]
    found:    "1.2.3.4"
-   expected: an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32
+   expected: an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32, or "own"
    nearest:  1.2.3.4/32
 
 5. a.toml:14: sessions.lab.limits.hours.zone

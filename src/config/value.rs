@@ -3,12 +3,12 @@
 //! Guarantees: total (any value gives a result or a sentence about what was expected); no floating point for money and
 //! sizes. Must never look at other keys.
 
-use std::{net::IpAddr, str::FromStr};
+use std::str::FromStr;
 
 use ::config::{Value, ValueKind};
 use serde_json::Number;
 
-use crate::domain::model::{Money, Span, Timestamp};
+use crate::domain::model::{Money, OWN, Range, Span, Timestamp};
 
 /// What was expected instead.
 pub(super) type Expected = String;
@@ -174,15 +174,14 @@ pub(super) fn pairs(value: &Value) -> Result<Vec<(String, String)>, Expected> {
     Ok(pairs)
 }
 
-/// Whether a text is an IPv4 or IPv6 range without host bits.
-pub(super) fn is_cidr(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else { return false };
-    let Ok(bits) = bits.parse::<u32>() else { return false };
-    match address.parse() {
-        Ok(IpAddr::V4(address)) => bits <= 32 && u32::from(address) & u32::MAX.checked_shr(bits).unwrap_or(0) == 0,
-        Ok(IpAddr::V6(address)) => bits <= 128 && u128::from(address) & u128::MAX.checked_shr(bits).unwrap_or(0) == 0,
-        Err(_) => false,
-    }
+/// Whether a text is an IPv4 or IPv6 range without host bits, or labguard's own address.
+pub(super) fn is_source(text: &str) -> bool {
+    text == OWN || is_range(text)
+}
+
+/// Whether a text is a range without host bits.
+pub(super) fn is_range(text: &str) -> bool {
+    text.parse::<Range>().is_ok()
 }
 
 /// A value as people wrote it, shortened.
@@ -232,10 +231,10 @@ mod tests {
     #[test]
     fn ranges_have_no_host_bits() {
         for good in ["0.0.0.0/0", "203.0.113.7/32", "10.0.0.0/8", "::/0", "2001:db8::/32", "::1/128"] {
-            assert!(is_cidr(good), "{good}");
+            assert!(is_range(good), "{good}");
         }
         for bad in ["0.0.0.0", "10.0.0.1/8", "1.2.3.4/33", "::/129", "2001:db8::1/32", "anybody/0", "1.2.3.4/"] {
-            assert!(!is_cidr(bad), "{bad}");
+            assert!(!is_range(bad), "{bad}");
         }
     }
 

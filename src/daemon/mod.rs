@@ -13,7 +13,7 @@ pub use by_hand::ByHand;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -32,9 +32,12 @@ use crate::{
         policy::{Policy, ShutdownPolicy},
     },
     journal::{Journal, JournalError},
-    probe::tcp::TcpTransport,
+    probe::{
+        own_address::{Fixed, Mirror, Service},
+        tcp::TcpTransport,
+    },
     rates::RatesError,
-    reconcile::{Boundaries, Engine, budgets, driver, handle::Handle, publish, recovery},
+    reconcile::{Boundaries, Engine, budgets, driver, handle::Handle, own_address, publish, recovery},
     sandbox::{
         Sandbox, SandboxConfig,
         faults::FaultRule,
@@ -180,6 +183,7 @@ pub async fn start(mut settings: Settings, options: StartOptions) -> Result<Daem
         seed: seed(&clock),
         secret: fuse_secret(&settings)?,
         sentinel_program: sentinel_program(&options.launcher),
+        mirror: mirror(&settings),
         max_sessions: settings.daemon.max_sessions as usize,
         checkpoint: None,
     };
@@ -202,6 +206,7 @@ pub async fn start(mut settings: Settings, options: StartOptions) -> Result<Daem
     let driver = tokio::spawn(driver::drive(Arc::clone(&engine), ear, stop_driver.clone()));
     tasks.push(tokio::spawn(publish::publish(Arc::clone(&engine), stop.clone())));
     tasks.push(tokio::spawn(budgets::keep(Arc::clone(&engine), stop.clone())));
+    tasks.push(tokio::spawn(own_address::keep(Arc::clone(&engine), stop.clone())));
     tasks.push(tokio::spawn(systemd::watchdog(stop.clone())));
     let schedule =
         Schedule::start(Arc::clone(&handle), hours(&settings.sessions)).await.map_err(StartError::Schedule)?;
@@ -335,6 +340,15 @@ async fn embed_sandbox(
 fn sentinel_program(launcher: &Path) -> PathBuf {
     let beside = launcher.with_file_name("labguard-sentinel");
     if beside.is_file() { beside } else { launcher.to_owned() }
+}
+
+/// Who says which address we call from: in the sandbox, where all is on this machine, nobody is asked.
+fn mirror(settings: &Settings) -> Arc<dyn Mirror> {
+    if settings.aws.sandbox.enabled {
+        Arc::new(Fixed(Ipv4Addr::LOCALHOST))
+    } else {
+        Arc::new(Service(settings.aws.own_address_url.clone()))
+    }
 }
 
 /// What sentinels' keys are made of: kept beside the journal, for the owner's eyes only.

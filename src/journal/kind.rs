@@ -35,12 +35,13 @@ pub(super) const fn of(event: &Event) -> &'static str {
         Event::Metered { .. } => "metered",
         Event::Scheduled { .. } => "scheduled",
         Event::NetChanged { .. } => "net_changed",
+        Event::Admitted { .. } => "admitted",
         Event::Closed { .. } => "closed",
     }
 }
 
 /// Every name this version knows.
-pub(super) const KNOWN: [&str; 31] = [
+pub(super) const KNOWN: [&str; 32] = [
     "opened",
     "policy_changed",
     "identified",
@@ -71,6 +72,7 @@ pub(super) const KNOWN: [&str; 31] = [
     "metered",
     "scheduled",
     "net_changed",
+    "admitted",
     "closed",
 ];
 

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use crate::domain::meter::RateBook;
 use crate::domain::model::{
-    Action, Billed, Blocker, Cause, Effect, Event, Extension, Fault, FaultClass, Identity, Item, LimitKind, Money, Net,
-    Network, Phase, Request, ResourceKey, ResourceKind, ScanVerdict, SessionId, Span, Stage, Subnet, TaskFacts,
-    TaskLoss, TaskSize, TaskStatus, Timestamp,
+    Action, Billed, Blocker, Cause, Effect, Event, Extension, Fault, FaultClass, Identity, Ingress, Item, LimitKind,
+    Money, Net, Network, Phase, Request, ResourceKey, ResourceKind, ScanVerdict, SessionId, Span, Stage, Subnet,
+    TaskFacts, TaskLoss, TaskSize, TaskStatus, Timestamp,
 };
 
 /// A session's id.
@@ -54,7 +54,7 @@ pub(super) fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// How many kinds [`other`] knows.
-const OTHERS: u64 = 29;
+const OTHERS: u64 = 31;
 
 /// The event of one kind, varied by a number and a text.
 fn other(which: u64, salt: u64, text: &str) -> Event {
@@ -156,6 +156,7 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
         },
         26 => Event::Scheduled { schedules: vec![(text, at)] },
         27 => Event::NetChanged { net: Net::ALL[pick(2)], holds: salt.is_multiple_of(2), detail: text },
+        28 => Event::Admitted { ingress: vec![Ingress { port: 5000, sources: vec![text] }] },
         _ => Event::Metered { put_metric_calls: salt, metric_hours: salt, metrics_read: salt },
     }
 }

@@ -9,6 +9,7 @@
 
 mod exchange;
 pub mod http;
+pub mod own_address;
 pub mod predict;
 pub mod tcp;
 pub mod window;

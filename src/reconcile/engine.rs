@@ -25,6 +25,7 @@ use super::{
     executor,
     identity::WhoAmI,
     observe,
+    own_address::Own,
     slot::{Durability, Slot},
     summary, supply, watcher,
 };
@@ -35,10 +36,11 @@ use crate::{
     domain::{
         decide::{self, Rules},
         meter,
-        model::{Entry, Event, Observation, Phase, Plan, RateCard, Record, SessionId, Span, Timestamp},
+        model::{Entry, Event, Observation, OwnAddress, Phase, Plan, RateCard, Record, SessionId, Span, Timestamp},
         policy::{ActivityPolicy, Insights, Policy},
     },
     journal::{Journal, JournalError},
+    probe::own_address::Mirror,
     telemetry::{prometheus::Metrics, redact::Secret},
     transport::Transport,
 };
@@ -69,6 +71,8 @@ pub struct Boundaries {
     pub secret: Secret<[u8; 32]>,
     /// The sentinel's program on this machine, for policies that name none.
     pub sentinel_program: PathBuf,
+    /// Who says which public address we call from.
+    pub mirror: Arc<dyn Mirror>,
     /// Most live sessions at once.
     pub max_sessions: usize,
     /// Crash places for tests; none in production.
@@ -100,6 +104,7 @@ pub struct Engine {
     draining: AtomicBool,
     pub(super) budgets: Budgets,
     whoami: WhoAmI,
+    pub(super) own: Own,
     wake: mpsc::UnboundedSender<SessionId>,
 }
 
@@ -139,6 +144,7 @@ impl Engine {
             draining: AtomicBool::new(false),
             budgets: Budgets::default(),
             whoami: WhoAmI::default(),
+            own: Own::new(boundaries.mirror),
             wake,
         };
         (Arc::new(engine), ear)
@@ -401,18 +407,18 @@ impl Engine {
     /// takes longer than until the next one ends there.
     async fn observe(&self, slot: &Slot, record: &Record, rules: Rules<'_>, now: Timestamp) -> Observation {
         self.sum_budgets().await;
-        let known = observe::known(self, slot, record);
+        let known = observe::known(self, slot, record, rules.policy);
         let ends = |note: &Event| matches!(note, Event::Ending { .. });
         if decide::decide(record, &known, rules, now).notes.iter().any(ends) {
             return known;
         }
         let wants = decide::wants(record, rules.policy, &known, now);
         let next_limit = slot.status.borrow().limits.iter().map(|limit| limit.at).filter(|at| *at > now).min();
-        let looking = observe::observe(self, slot, record, &wants);
+        let looking = observe::observe(self, slot, record, rules.policy, &wants);
         match next_limit {
             Some(at) => {
                 let looked = tokio::time::timeout(at.since(now).as_duration(), looking).await;
-                looked.unwrap_or_else(|_| observe::known(self, slot, record))
+                looked.unwrap_or_else(|_| observe::known(self, slot, record, rules.policy))
             }
             None => looking.await,
         }
@@ -454,8 +460,12 @@ impl Engine {
         let seen = slot.snapshot().await;
         let image = lock(&slot.memory).supply.as_ref().and_then(supply::Supply::progress);
         let refused = fresh.credentials.refused;
+        let unknown_address = match &fresh.own_address {
+            OwnAddress::Unknown(why) if seen.policy.asks_own_address() => Some(why.clone()),
+            _ => None,
+        };
         let (health, sources) = (fresh.health.clone(), fresh.activity.clone());
-        let aside = summary::Aside { health, sources, alarm: seen.alarm, refused, image };
+        let aside = summary::Aside { health, sources, alarm: seen.alarm, refused, unknown_address, image };
         let status = summary::status(&seen.record, &seen.policy, plan, &aside, self.clock.now());
         self.count_moving(slot, decide::is_moving(&seen.record, &seen.policy));
         self.metrics.session(&summary::gauges(&status));

@@ -63,6 +63,7 @@ fn intent(step: &Step) -> Option<Event> {
             event(key, Action::Create, name, size)
         }
         Step::Arm { key, arming } => event(key, Action::Create, &arming.group, None),
+        Step::Admit { key, admission } => event(key, Action::Create, &admission.group, None),
         Step::StopTask { key, removal } => event(key, Action::Stop, &removal.name, None),
         Step::Remove { key, removal } => event(key, Action::Remove, &removal.name, None),
     }
@@ -129,6 +130,10 @@ async fn run(engine: &Engine, slot: &Slot, record: &Record, step: Step) -> bool 
                 Err(fault)
             }
         },
+        Step::Admit { key, admission } => cloud.admit(owner, admission).await.map(|()| {
+            let ingress = admission.then.clone();
+            vec![done(*key, Action::Create, Effect::AlreadyThere, None), Event::Admitted { ingress }]
+        }),
         Step::StopTask { key, removal } => {
             cloud.stop_task(owner, removal).await.map(|effect| vec![done(*key, Action::Stop, effect, None)])
         }
@@ -151,7 +156,9 @@ async fn finish(
 ) -> bool {
     engine.checkpoint("after a call").await;
     let action = match step {
-        Step::Identify | Step::Survey { .. } | Step::Ensure { .. } | Step::Arm { .. } => Action::Create,
+        Step::Identify | Step::Survey { .. } | Step::Ensure { .. } | Step::Arm { .. } | Step::Admit { .. } => {
+            Action::Create
+        }
         Step::StopTask { .. } => Action::Stop,
         Step::Remove { .. } => Action::Remove,
     };
@@ -180,6 +187,11 @@ fn done(key: ResourceKey, action: Action, effect: Effect, id: Option<String>) ->
 fn made(key: ResourceKey, spec: &Spec, ensured: Ensured) -> Vec<Event> {
     let mut events = vec![done(key, Action::Create, ensured.effect, ensured.id.clone())];
     events.extend(ensured.bytes.map(|bytes| Event::Measured { key, bytes }));
+    if let Spec::SecurityGroup { ingress, .. } = spec
+        && ensured.effect != Effect::Adopted
+    {
+        events.push(Event::Admitted { ingress: ingress.clone() });
+    }
     if let (Spec::Task(task), Some(id)) = (spec, ensured.id) {
         let facts = ensured.task.unwrap_or_else(|| TaskFacts::new(id));
         events.push(Event::TaskSeen { key, facts, size: task.size });
@@ -192,6 +204,9 @@ fn tell(record: &Record, step: &Step, events: &[Event]) {
         match event {
             Event::Done { key, effect, id, .. } => {
                 tracing::info!(resource = %key, ?effect, id = id.as_deref().unwrap_or_default(), "step done");
+            }
+            Event::Admitted { ingress } if matches!(step, Step::Admit { .. }) => {
+                tracing::info!(?ingress, "who may reach its ports is in step with the own address");
             }
             Event::Identified { identity } => {
                 tracing::info!(account = %identity.account, region = %identity.region, "identified");

@@ -17,6 +17,7 @@ pub mod handle;
 pub mod identity;
 mod lanes;
 pub mod observe;
+pub mod own_address;
 mod paid_lanes;
 pub mod publish;
 pub mod reaper;

@@ -14,9 +14,12 @@ use super::{
 };
 use crate::{
     cloud::Owner,
-    domain::model::{
-        Fault, Observation, Observed, Record, Removal, ResourceKey, ResourceKind, ScanReading, SentinelMeans, Sighting,
-        Span, TaskFacts, Want, mark_of,
+    domain::{
+        model::{
+            Fault, Observation, Observed, OwnAddress, Record, Removal, ResourceKey, ResourceKind, ScanReading,
+            SentinelMeans, Sighting, Span, TaskFacts, Want, mark_of,
+        },
+        policy::Policy,
     },
 };
 
@@ -27,7 +30,7 @@ enum Answer {
 }
 
 /// What is known before anything is asked of AWS.
-pub fn known(engine: &Engine, slot: &Slot, record: &Record) -> Observation {
+pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> Observation {
     let budgets = engine.budgets_of(record);
     let mut memory = lock(&slot.memory);
     let Reading { health, activity } =
@@ -43,6 +46,7 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record) -> Observation {
         supplying: memory.supply.is_some(),
         clock_set_back: memory.clock_set_back,
         sentinel: sentinel_of(engine, slot, &mut memory),
+        own_address: if policy.asks_own_address() { engine.own.reading() } else { OwnAddress::Asking },
         budgets,
         ..Observation::default()
     }
@@ -73,7 +77,7 @@ pub fn watch_clock(engine: &Engine, slot: &Slot) {
 }
 
 /// Answers `wants`, and adds what is known then.
-pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Want]) -> Observation {
+pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy, wants: &[Want]) -> Observation {
     let answers = join_all(wants.iter().map(|want| async move {
         match want {
             Want::Resource(key) => Answer::Resource(*key, look(engine, record, *key).await),
@@ -108,7 +112,7 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, wants: &[Wan
     if tasks_read {
         lock(&slot.memory).tasks_seen_at = Some(engine.clock.now());
     }
-    Observation { sightings, tasks: listed, scan: scanned, ..known(engine, slot, record) }
+    Observation { sightings, tasks: listed, scan: scanned, ..known(engine, slot, record, policy) }
 }
 
 /// The scan of the session's image.

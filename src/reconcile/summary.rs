@@ -24,6 +24,8 @@ pub struct Aside {
     pub alarm: Option<String>,
     /// Whether AWS refuses the credentials.
     pub refused: bool,
+    /// Why the own address is not known, where the session has ports for it.
+    pub unknown_address: Option<String>,
     /// How far the image has come.
     pub image: Option<ImageProgress>,
 }
@@ -155,7 +157,10 @@ fn alarm(record: &Record, aside: &Aside) -> Option<String> {
                 .to_owned(),
         );
     }
-    aside.alarm.clone()
+    let unreachable = aside.unknown_address.as_ref().filter(|_| !record.is_closed()).map(|why| {
+        format!("ports for \"own\" are open to nobody, since the own address is not known: {why}; name your range in its stead")
+    });
+    aside.alarm.clone().or(unreachable)
 }
 
 /// What the session is at, in a person's words.

@@ -306,6 +306,12 @@ impl Sandbox {
         self.world().scheduler.due()
     }
 
+    /// Who may reach which port of the security groups that were made: `5000 192.0.2.1/32`.
+    #[must_use]
+    pub fn ingress(&self) -> Vec<String> {
+        self.world().ec2.ingress()
+    }
+
     /// How often each operation was called, faulted calls included.
     #[must_use]
     pub fn calls(&self) -> BTreeMap<String, u64> {

@@ -22,6 +22,7 @@ use labguard::{
         policy::{Policy, SharedBudget, Shares},
     },
     journal::{Journal, Which},
+    probe::own_address::Fixed,
     reconcile::{Checkpoint, handle::Control, status::BudgetStatus},
     sandbox::{
         Sandbox, SandboxConfig,
@@ -131,6 +132,7 @@ impl World {
             workspace: folder.path().join("images"),
             seed,
             max_sessions: 100,
+            mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
         };
         let source = ImageSource::Executable {
             path: lab::tiny_executable(folder.path()).display().to_string(),

@@ -24,6 +24,7 @@ use labguard::{
     },
     image::Desk,
     journal::{Journal, Which},
+    probe::own_address::Fixed,
     reconcile::{
         Checkpoint,
         handle::{CommandError, Control},
@@ -128,6 +129,7 @@ impl World {
             workspace: folder.path().join("images"),
             seed,
             max_sessions: 100,
+            mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
         };
         let source = ImageSource::Executable {
             path: lab::tiny_executable(folder.path()).display().to_string(),

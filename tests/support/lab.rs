@@ -14,7 +14,8 @@ use labguard::{
         },
     },
     journal::Journal,
-    reconcile::{Boundaries, Checkpoint, Engine, budgets, driver, publish, recovery},
+    probe::own_address::Mirror,
+    reconcile::{Boundaries, Checkpoint, Engine, budgets, driver, own_address, publish, recovery},
     telemetry::prometheus::Metrics,
     transport::Transport,
 };
@@ -40,6 +41,8 @@ pub struct Parts {
     pub workspace: PathBuf,
     pub seed: u64,
     pub max_sessions: usize,
+    /// Who says which address labguard calls from.
+    pub mirror: Arc<dyn Mirror>,
 }
 
 impl Lab {
@@ -67,6 +70,7 @@ impl Lab {
             secret: [7; 32].into(),
             // A policy that wants a sentinel names a program.
             sentinel_program: PathBuf::from("no-sentinel-at-hand"),
+            mirror: Arc::clone(&parts.mirror),
             max_sessions: parts.max_sessions,
             checkpoint,
         };
@@ -78,6 +82,7 @@ impl Lab {
             tokio::spawn(driver::drive(Arc::clone(&engine), ear, stop.clone())),
             tokio::spawn(publish::publish(Arc::clone(&engine), stop.clone())),
             tokio::spawn(budgets::keep(Arc::clone(&engine), stop.clone())),
+            tokio::spawn(own_address::keep(Arc::clone(&engine), stop.clone())),
         ];
         Lab { engine, stop, tasks }
     }

@@ -14,6 +14,7 @@ use labguard::{
     },
     image::Desk,
     journal::Journal,
+    probe::own_address::Fixed,
     reconcile::{handle::Control, status::SessionStatus},
     sandbox::{
         Sandbox, SandboxConfig,
@@ -60,6 +61,7 @@ impl House {
             workspace: folder.path().join("images"),
             seed: 7,
             max_sessions: 10,
+            mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
         };
         House { sandbox, containers, parts, folder }
     }

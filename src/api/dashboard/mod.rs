@@ -1,4 +1,4 @@
-//! A page that lists the sessions, for a browser on this machine.
+//! A page that lists sessions, what is known of each, and the budgets they share, for a browser on this machine.
 //!
 //! Guarantees: the page holds no data and no secret; it asks the API with a token that the user pastes (kept
 //! in the tab only) or gives in the address's fragment, which browsers never send. No outside assets; a

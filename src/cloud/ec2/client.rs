@@ -30,7 +30,7 @@ const EC2: Service = Service {
 };
 
 /// What we call.
-const ACTIONS: [&str; 8] = [
+const ACTIONS: [&str; 9] = [
     "DescribeVpcs",
     "DescribeSubnets",
     "DescribeRouteTables",
@@ -38,6 +38,7 @@ const ACTIONS: [&str; 8] = [
     "DescribeSecurityGroups",
     "CreateSecurityGroup",
     "AuthorizeSecurityGroupIngress",
+    "RevokeSecurityGroupIngress",
     "DeleteSecurityGroup",
 ];
 

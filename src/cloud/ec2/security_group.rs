@@ -7,13 +7,16 @@ use super::{
     client::Params,
 };
 use crate::{
-    cloud::{Cloud, Ensured, Owner, found_foreign, needs, sighting},
-    domain::model::{Effect, Fault, FaultClass, Ingress, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Sighting},
+    cloud::{Cloud, Ensured, Owner, fault, found_foreign, needs, sighting},
+    domain::model::{
+        Admission, Effect, Fault, FaultClass, Ingress, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Sighting,
+    },
 };
 
 const DESCRIBE: &str = "ec2:DescribeSecurityGroups";
 const CREATE: &str = "ec2:CreateSecurityGroup";
 const AUTHORIZE: &str = "ec2:AuthorizeSecurityGroupIngress";
+const REVOKE: &str = "ec2:RevokeSecurityGroupIngress";
 
 /// A group just made may not be visible yet: asked again this often, a second apart.
 const PROPAGATION_TRIES: u32 = 5;
@@ -34,6 +37,17 @@ impl Group {
                 && v4.chain(v6).any(|cidr| cidr == source)
         })
     }
+}
+
+/// One rule of a group: one port for one range.
+fn rule(group: &str, port: u16, source: &str) -> Params {
+    let range = if source.contains(':') { "Ipv6Ranges.1.CidrIpv6" } else { "IpRanges.1.CidrIp" };
+    Params::new()
+        .with("GroupId", group)
+        .with("IpPermissions.1.IpProtocol", "tcp")
+        .with("IpPermissions.1.FromPort", port.to_string())
+        .with("IpPermissions.1.ToPort", port.to_string())
+        .with(format!("IpPermissions.1.{range}"), source)
 }
 
 impl Cloud {
@@ -100,19 +114,10 @@ impl Cloud {
                 if known.is_some_and(|group| group.allows(*port, source)) {
                     continue;
                 }
-                let range = if source.contains(':') { "Ipv6Ranges.1.CidrIpv6" } else { "IpRanges.1.CidrIp" };
-                let params = || {
-                    Params::new()
-                        .with("GroupId", id)
-                        .with("IpPermissions.1.IpProtocol", "tcp")
-                        .with("IpPermissions.1.FromPort", port.to_string())
-                        .with("IpPermissions.1.ToPort", port.to_string())
-                        .with(format!("IpPermissions.1.{range}"), source)
-                };
                 let mut tries = 0;
                 loop {
                     tries += 1;
-                    match self.ec2::<Done>(AUTHORIZE, params()).await.map_err(Fault::from) {
+                    match self.ec2::<Done>(AUTHORIZE, rule(id, *port, source)).await.map_err(Fault::from) {
                         Ok(_) => break,
                         Err(fault) if fault.code == "InvalidPermission.Duplicate" => break,
                         Err(fault) if fault.class == FaultClass::NotFound && tries < PROPAGATION_TRIES => {
@@ -123,6 +128,29 @@ impl Cloud {
                         }
                         Err(fault) => return Err(fault),
                     }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens rules of a group of ours, then closes others.
+    ///
+    /// # Errors
+    /// AWS's refusal; or that the group is not there, or not ours.
+    pub async fn admit(&self, owner: Owner<'_>, admission: &Admission) -> Result<(), Fault> {
+        let group = self.find_group(Some(&admission.group), "", None).await?;
+        let Some(group) = group.filter(|group| group.is_ours(owner)) else {
+            let text = format!("{} is not there, or not this session's", admission.group);
+            return Err(fault::own(FaultClass::NotFound, DESCRIBE, "NotOurs", &text, None));
+        };
+        self.open(&group.group_id, Some(&group), &admission.open).await?;
+        for Ingress { port, sources } in &admission.close {
+            for source in sources.iter().filter(|source| group.allows(*port, source)) {
+                match self.ec2::<Done>(REVOKE, rule(&group.group_id, *port, source)).await.map_err(Fault::from) {
+                    Ok(_) => {}
+                    Err(fault) if fault.class == FaultClass::NotFound => {}
+                    Err(fault) => return Err(fault),
                 }
             }
         }

@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 use super::{
-    fuse, scan_gate, sentinel,
+    admission, fuse, scan_gate, sentinel,
     turn::{Turn, serving},
 };
 
@@ -159,8 +159,7 @@ fn insights_ready(turn: &Turn<'_>) -> bool {
 
 fn security_group(turn: &mut Turn<'_>, names: &Names) {
     let Some(vpc) = turn.record.network.as_ref().map(|network| network.vpc.clone()) else { return };
-    let mut ingress = turn.policy().network.ingress.clone();
-    ingress.extend(sentinel::ingress(turn));
+    let Some(ingress) = admission::wanted(turn) else { return };
     let spec = Spec::SecurityGroup { name: names.security_group.clone(), vpc, ingress };
     ensure_only(turn, ResourceKind::SecurityGroup, spec);
 }

@@ -5,7 +5,7 @@
 use crate::domain::model::{Cause, Event, Phase, Stage, Step, Timestamp};
 
 use super::{
-    deploy_order, fuse, health, idleness, limits, pricing, sentinel, stuck, taking_in, teardown_order,
+    admission, deploy_order, fuse, health, idleness, limits, pricing, sentinel, stuck, taking_in, teardown_order,
     turn::{Turn, is_service, serving},
     verify, warnings,
 };
@@ -69,6 +69,7 @@ fn build(turn: &mut Turn<'_>) {
     }
     teardown_order::stop_surplus(turn);
     deploy_order::steps(turn);
+    admission::steps(turn);
     sentinel::tell(turn);
 }
 

@@ -8,6 +8,7 @@
 //! The caller applies the notes, journals an intent before each step, and does not repeat a step for a
 //! resource while an earlier one for it is still under way.
 
+mod admission;
 pub mod budgets;
 pub mod combine;
 mod deploy_order;

@@ -277,7 +277,9 @@ proptest! {
         }
         for step in &plan.steps {
             match step {
-                Step::Ensure { .. } => prop_assert!(record.ending.is_none(), "made something while ending: {:?}", step),
+                Step::Ensure { .. } | Step::Admit { .. } => {
+                    prop_assert!(record.ending.is_none(), "made something while ending: {:?}", step);
+                }
                 Step::Remove { key, .. } | Step::StopTask { key, .. } => {
                     prop_assert!(record.resources[key].ours, "removes what is not ours: {:?}", step);
                     if key.kind.is_net() {

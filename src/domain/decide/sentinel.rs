@@ -6,8 +6,8 @@
 use crate::domain::{
     meter,
     model::{
-        Event, ImageConfig, ImageSource, ImageSpec, Ingress, Life, Net, Platforms, ResourceKey, ResourceKind,
-        SentinelContainer, SentinelLease, SentinelOrders, Source, Span, Timestamp, sentinel,
+        Event, ImageConfig, ImageSource, ImageSpec, Ingress, Life, Net, OwnAddress, Platforms, ResourceKey,
+        ResourceKind, SentinelContainer, SentinelLease, SentinelOrders, Source, Span, Timestamp, sentinel,
     },
     policy::Sentinel,
 };
@@ -36,10 +36,16 @@ pub(super) fn tell(turn: &mut Turn<'_>) {
         Sentinel::Off => (false, "a service would replace what its guard ends; the schedules are its net".to_owned()),
         _ if turn.record.only(ResourceKind::TaskDefinition).is_none_or(|it| it.life != Life::Live) => return,
         Sentinel::Shell => (true, "a shell inside the task ends it at the hard end".to_owned()),
-        Sentinel::Own if fuse.sources.is_empty() => (
-            true,
-            "a guard inside the task ends it at the hard end; nobody can renew a lease (fuse.sources)".to_owned(),
-        ),
+        Sentinel::Own if !reached(turn) => {
+            let why = match &turn.seen.own_address {
+                OwnAddress::Unknown(why) if !fuse.sources.is_empty() => {
+                    format!(": the own address is not known: {why}")
+                }
+                _ => String::new(),
+            };
+            let what = "a guard inside the task ends it at the hard end; nobody can renew a lease (fuse.sources)";
+            (true, format!("{what}{why}"))
+        }
         Sentinel::Own => (true, format!("a guard inside the task ends it {} after labguard's last word", fuse.lease)),
     };
     let known = turn.record.nets.get(&Net::Sentinel);
@@ -88,17 +94,26 @@ pub(super) fn container(turn: &Turn<'_>, application: &str) -> Result<Option<Sen
     }
 }
 
-/// Who may reach the sentinel's port.
+/// Who may reach the sentinel's port, as the policy says it.
 pub(super) fn ingress(turn: &Turn<'_>) -> Option<Ingress> {
     let fuse = &turn.policy().fuse;
-    let reached = guard(turn) == Sentinel::Own && !fuse.sources.is_empty();
-    reached.then(|| Ingress { port: fuse.port, sources: fuse.sources.clone() })
+    let wanted = guard(turn) == Sentinel::Own && !fuse.sources.is_empty();
+    wanted.then(|| Ingress { port: fuse.port, sources: fuse.sources.clone() })
+}
+
+/// Whether somebody can reach it: by the rules that were opened, where labguard opened them.
+fn reached(turn: &Turn<'_>) -> bool {
+    let fuse = &turn.policy().fuse;
+    match &turn.record.admitted {
+        Some(rules) => rules.iter().any(|rule| rule.port == fuse.port),
+        None => !fuse.sources.is_empty(),
+    }
 }
 
 /// What labguard renews, while the session has a sentinel that it can reach.
 pub(super) fn lease(turn: &Turn<'_>, until: Timestamp) -> Option<SentinelLease> {
     let fuse = &turn.policy().fuse;
-    if guard(turn) != Sentinel::Own || fuse.sources.is_empty() || turn.ending_stage().is_some() {
+    if guard(turn) != Sentinel::Own || !reached(turn) || turn.ending_stage().is_some() {
         return None;
     }
     // What the sentinel cannot see holds the session, too: then it is labguard alone that ends it for idleness.
@@ -125,7 +140,7 @@ pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
         let key = turn.seen.sentinel.as_ref().map(|means| means.key.clone()).ok_or(())?;
         let soft = deadline(limits::budget(&turn.record, policy));
         // Nobody can renew what nobody can reach: then it lives to the hard end.
-        let lease = if fuse.sources.is_empty() { hard.since(turn.now) } else { fuse.lease.min(soft.since(turn.now)) };
+        let lease = if reached(turn) { fuse.lease.min(soft.since(turn.now)) } else { hard.since(turn.now) };
         let seconds = |span: Span| span.as_secs().max(1).to_string();
         let ports: Vec<String> = policy
             .network

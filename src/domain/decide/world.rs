@@ -284,7 +284,9 @@ impl World {
         plan.notes.iter().for_each(|note| after.apply(self.now, note));
         for step in &plan.steps {
             match step {
-                Step::Ensure { .. } => assert!(after.ending.is_none(), "made something while ending: {step:?}"),
+                Step::Ensure { .. } | Step::Admit { .. } => {
+                    assert!(after.ending.is_none(), "made something while ending: {step:?}");
+                }
                 Step::Remove { key, .. } | Step::StopTask { key, .. } => {
                     assert!(after.resources[key].ours, "removes what is not ours: {step:?}");
                     let tasks = after.tasks().any(|(_, task)| task.life.may_exist());
@@ -454,6 +456,7 @@ impl World {
             Step::Ensure { spec: Spec::Task(task), .. } => (Action::Create, task.token.clone(), Some(task.size)),
             Step::Ensure { spec, .. } => (Action::Create, format!("{key} of {}", spec_kind(spec)), None),
             Step::Arm { arming, .. } => (Action::Create, arming.group.clone(), None),
+            Step::Admit { admission, .. } => (Action::Create, admission.group.clone(), None),
             Step::StopTask { removal, .. } => (Action::Stop, removal.name.clone(), None),
             Step::Remove { removal, .. } => (Action::Remove, removal.name.clone(), None),
             Step::Identify | Step::Survey { .. } => return,
@@ -481,6 +484,10 @@ impl World {
             Step::Arm { arming, .. } => {
                 let schedules = arming.schedules.iter().map(|it| (it.name.clone(), it.at)).collect();
                 self.journal(Event::Scheduled { schedules });
+                Ok((Effect::AlreadyThere, None))
+            }
+            Step::Admit { admission, .. } => {
+                self.journal(Event::Admitted { ingress: admission.then.clone() });
                 Ok((Effect::AlreadyThere, None))
             }
             Step::StopTask { removal, .. } => self.stop(removal),

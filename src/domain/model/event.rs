@@ -17,7 +17,7 @@ use super::{
     resource::{Action, Effect, ResourceKey},
     scan::ScanVerdict,
     size::TaskSize,
-    spec::Network,
+    spec::{Ingress, Network},
     task::{TaskFacts, TaskLoss},
     time::{Span, Timestamp},
 };
@@ -365,6 +365,11 @@ pub enum Event {
     Scheduled {
         /// Name and instant of each.
         schedules: Vec<(String, Timestamp)>,
+    },
+    /// So much of the session's own security group is open now.
+    Admitted {
+        /// Its rules.
+        ingress: Vec<Ingress>,
     },
     /// A net holds from now on, or does not.
     NetChanged {

@@ -14,6 +14,7 @@ pub mod money;
 pub mod net;
 pub mod observation;
 pub mod observed;
+mod own_address;
 pub mod phase;
 pub mod plan;
 pub mod price;
@@ -43,6 +44,7 @@ pub use money::Money;
 pub use net::{Arming, FUSE_ROLE, Net, NetState, Scheduled, ScheduledCall};
 pub use observation::{CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Want};
 pub use observed::Observed;
+pub use own_address::{OWN, OwnAddress};
 pub use phase::{Cause, Phase, Stage};
 pub use plan::{Forecast, Limit, Outlook, Plan, SentinelLease, Step, Watch};
 pub use price::{Accounting, Basis, Item, Price, RateCard, UnknownItem};
@@ -53,8 +55,8 @@ pub use resource::{Action, Askings, Effect, Life, Resource, ResourceKey, Resourc
 pub use scan::{ScanReading, ScanStatus, ScanVerdict, Severity};
 pub use size::{Arch, IllegalSize, TaskSize};
 pub use spec::{
-    Encryption, Ingress, Network, Removal, RepositorySettings, SentinelContainer, SentinelOrders, Spec, Subnet,
-    TaskDefinitionSpec, TaskSpec,
+    Admission, Encryption, Ingress, Network, Removal, RepositorySettings, SentinelContainer, SentinelOrders, Spec,
+    Subnet, TaskDefinitionSpec, TaskSpec,
 };
 pub use task::{SENTINEL_ENDED, TaskFacts, TaskLoss, TaskStatus};
 pub use time::{Span, Timestamp};

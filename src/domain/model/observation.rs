@@ -8,6 +8,7 @@ use super::{
     activity::SourceReading,
     budget::BudgetReading,
     observed::Observed,
+    own_address::OwnAddress,
     resource::ResourceKey,
     scan::ScanReading,
     task::TaskFacts,
@@ -110,6 +111,9 @@ pub struct Observation {
     /// What a sentinel of this session is made of.
     #[serde(default)]
     pub sentinel: Option<SentinelMeans>,
+    /// The address that labguard calls from, where the policy asks for it.
+    #[serde(default)]
+    pub own_address: OwnAddress,
     /// The budgets that it shares with other sessions.
     #[serde(default)]
     pub budgets: Vec<BudgetReading>,

@@ -8,7 +8,7 @@ use super::{
     net::Arming,
     phase::Cause,
     resource::ResourceKey,
-    spec::{Removal, Spec},
+    spec::{Admission, Removal, Spec},
     time::{Span, Timestamp},
 };
 
@@ -47,6 +47,13 @@ pub enum Step {
         /// What to set.
         arming: Arming,
     },
+    /// Open and close rules of its own security group.
+    Admit {
+        /// The group.
+        key: ResourceKey,
+        /// What to open and close.
+        admission: Admission,
+    },
     /// Take it away, after checking that it is ours.
     Remove {
         /// Which.
@@ -65,6 +72,7 @@ impl Step {
             Step::Ensure { key, .. }
             | Step::StopTask { key, .. }
             | Step::Arm { key, .. }
+            | Step::Admit { key, .. }
             | Step::Remove { key, .. } => Some(*key),
         }
     }
@@ -72,7 +80,7 @@ impl Step {
     /// Whether it makes something: needs a durable intent first, always.
     #[must_use]
     pub const fn creates(&self) -> bool {
-        matches!(self, Step::Ensure { .. } | Step::Arm { .. })
+        matches!(self, Step::Ensure { .. } | Step::Arm { .. } | Step::Admit { .. })
     }
 }
 

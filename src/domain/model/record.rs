@@ -21,7 +21,7 @@ use super::{
     price::{Accounting, RateCard},
     resource::{Action, Askings, Effect, Life, Resource, ResourceKey, ResourceKind},
     scan::ScanVerdict,
-    spec::Network,
+    spec::{Ingress, Network},
     task::TaskLoss,
     time::{Span, Timestamp},
 };
@@ -216,6 +216,9 @@ pub struct Record {
     /// The schedules that act without labguard, by name, with their instants.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub schedules: BTreeMap<String, Timestamp>,
+    /// What is open of its own security group, as labguard last opened it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted: Option<Vec<Ingress>>,
     /// What is known of its nets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nets: BTreeMap<Net, NetState>,
@@ -287,6 +290,7 @@ impl Record {
             set_back: Span::ZERO,
             set_back_at: None,
             schedules: BTreeMap::new(),
+            admitted: None,
             nets: BTreeMap::new(),
             billed: None,
             closed_at: None,
@@ -464,6 +468,7 @@ impl Record {
                 self.metered_now().schedules += u64::try_from(fresh).unwrap_or(u64::MAX);
                 self.schedules.extend(schedules.iter().cloned());
             }
+            Event::Admitted { ingress } => self.admitted = Some(ingress.clone()),
             Event::NetChanged { net, holds, detail } => {
                 self.nets.insert(*net, NetState { holds: *holds, detail: detail.clone(), since: at });
             }

@@ -13,6 +13,19 @@ pub struct Ingress {
     pub sources: Vec<String>,
 }
 
+/// Rules of a security group to open and to close.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The group's id.
+    pub group: String,
+    /// What is opened.
+    pub open: Vec<Ingress>,
+    /// What is closed, once that is open.
+    pub close: Vec<Ingress>,
+    /// What is open then.
+    pub then: Vec<Ingress>,
+}
+
 /// How a repository keeps its images.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -16,7 +16,8 @@ pub use budget::{SharedBudget, Shares};
 pub use fuse::{FusePolicy, Net, Sentinel};
 
 use super::model::{
-    Accounting, ImageSource, Ingress, Money, Platforms, RepositorySettings, Severity, Span, Stage, TaskSize, Timestamp,
+    Accounting, ImageSource, Ingress, Money, OWN, Platforms, RepositorySettings, Severity, Span, Stage, TaskSize,
+    Timestamp,
 };
 
 /// One session's rules.
@@ -311,4 +312,14 @@ pub struct MetricsPolicy {
     pub namespace: String,
     /// Time between PutMetricData calls.
     pub interval: Span,
+}
+
+impl Policy {
+    /// Whether some port is for labguard's own address, which has to be asked for then.
+    #[must_use]
+    pub fn asks_own_address(&self) -> bool {
+        let guard: &[String] = if self.fuse.sentinel == Sentinel::Own { &self.fuse.sources } else { &[] };
+        let ranges = self.network.ingress.iter().flat_map(|rule| &rule.sources);
+        ranges.chain(guard).any(|source| source == OWN)
+    }
 }

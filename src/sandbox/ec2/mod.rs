@@ -79,6 +79,16 @@ impl Ec2 {
         groups.chain(interfaces).collect()
     }
 
+    /// Port and range of every rule inwards, but for the default group's.
+    #[must_use]
+    pub fn ingress(&self) -> Vec<String> {
+        let made = self.groups.values().filter(|group| !group.is_default());
+        let rules = made.flat_map(|group| &group.rules).filter(|rule| !rule.egress);
+        let mut open: Vec<String> = rules.filter_map(|rule| Some(format!("{} {}", rule.from, rule.range()?))).collect();
+        open.sort();
+        open
+    }
+
     /// What bears tags, for the tagging API: ARN and tags.
     #[must_use]
     pub fn tagged(&self) -> Vec<(String, BTreeMap<String, String>)> {

@@ -44,6 +44,14 @@ impl Rule {
             == (other.egress, &other.protocol, other.from, other.to, &other.peer)
     }
 
+    /// The range on the other side, if it is one.
+    pub(super) fn range(&self) -> Option<&str> {
+        match &self.peer {
+            Peer::V4(range) | Peer::V6(range) => Some(range),
+            Peer::Group(_) => None,
+        }
+    }
+
     fn has_ports(&self) -> bool {
         self.protocol != "-1"
     }
