@@ -12,9 +12,14 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     os::unix::fs::PermissionsExt,
+    time::Duration,
 };
 
 use house::House;
+use labguard::{
+    config,
+    daemon::{self, StartOptions},
+};
 use sandbox_process::Sandbox;
 
 /// Lines that point a daemon to a sandbox of its own process.
@@ -65,6 +70,31 @@ fn a_changed_file_is_taken_up_and_a_bad_one_changes_nothing() {
     assert!(house.log().contains("lifetme"), "every mistake is named:\n{}", house.log());
     assert_eq!(plan_of_the_daemon(&house), good);
     assert_eq!(house.end(), Some(0));
+}
+
+#[tokio::test]
+async fn what_changed_while_the_daemon_started_is_taken_up_without_a_word() {
+    let house = House::new();
+    let request = config::Request {
+        files: vec![house.folder.path().join("overlay.toml")],
+        embedded: vec![("the demo's configuration", config::DEMO_TOML)],
+        ..config::Request::default()
+    };
+    let mut settings = config::load(&request).unwrap();
+    settings.daemon.state_dir = Some(house.folder.path().join("state"));
+    let options = StartOptions { api: false, launcher: env!("CARGO_BIN_EXE_labguard").into() };
+    let mut daemon = daemon::start(settings.clone(), options).await.unwrap();
+    let plan = |daemon: &daemon::Daemon| format!("{:?}", daemon.handle.plan("admission").unwrap());
+    let before = plan(&daemon);
+    house.rewrite(|text| text.replace("lifetime = \"20m\"", "lifetime = \"25m\""));
+    daemon.reload_on_change(request, settings, daemon::hangups());
+    let taken_up = async {
+        while plan(&daemon) == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), taken_up).await.expect("the change is not taken up");
+    daemon.drain().await;
 }
 
 #[test]

@@ -61,6 +61,7 @@ pub(super) struct Script {
 
 /// Starts the daemon by the configuration of the context, and reloads it when that changes.
 pub(super) async fn start(context: &Context) -> Result<Hosted, CliError> {
+    let hangups = daemon::hangups();
     let request = context.request();
     let mut settings = context.settings()?;
     begin_log(context, &settings, &settings.daemon.log_level)?;
@@ -71,7 +72,7 @@ pub(super) async fn start(context: &Context) -> Result<Hosted, CliError> {
     let policies = settings.sessions.keys().cloned().collect();
     let options = StartOptions { api: true, launcher: launcher()? };
     let mut daemon = daemon::start(settings.clone(), options).await.map_err(refused)?;
-    daemon.reload_on_change(request, settings);
+    daemon.reload_on_change(request, settings, hangups);
     Ok(hosted(daemon, policies))
 }
 

@@ -10,6 +10,7 @@ mod reload;
 pub mod systemd;
 
 pub use by_hand::ByHand;
+pub use reload::{Hangups, hangups};
 
 use std::{
     collections::BTreeMap,
@@ -231,13 +232,15 @@ pub async fn start(mut settings: Settings, options: StartOptions) -> Result<Daem
 
 impl Daemon {
     /// From now on the configuration is reloaded on SIGHUP and when its files change.
-    pub fn reload_on_change(&mut self, request: config::Request, settings: Settings) {
+    /// What has changed since they were read is taken up at once.
+    pub fn reload_on_change(&mut self, request: config::Request, settings: Settings, hangups: Hangups) {
         let reload = reload::Reload {
             engine: Arc::clone(&self.engine),
             schedule: Arc::clone(&self.schedule),
             request,
             region: settings.region().to_owned(),
             settings,
+            hangups,
         };
         self.tasks.push(tokio::spawn(reload.run(self.stop.clone())));
     }

@@ -22,7 +22,14 @@ pub(super) struct Reload {
     pub region: String,
     /// As of the last good load.
     pub settings: Settings,
+    /// SIGHUP, heard since before anybody knew that the daemon runs.
+    pub hangups: Hangups,
 }
+
+/// What hears SIGHUP from when it is made: a signal that comes before the configuration is watched is kept, and ends no
+/// process.
+#[derive(Debug)]
+pub struct Hangups(mpsc::Receiver<()>);
 
 impl Reload {
     /// Watches and reloads until `stop`.
@@ -33,12 +40,13 @@ impl Reload {
         {
             tracing::warn!(error = %error.source, "{error}");
         }
-        let mut hangup = hangups();
+        // A change between the start's load and the watch has no signal of its own.
+        self.take_in().await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(()) = signals.recv() => self.load().await,
-                Some(()) = hangup.recv() => self.load().await,
+                Some(()) = self.hangups.0.recv() => self.load().await,
             }
         }
     }
@@ -52,6 +60,11 @@ impl Reload {
 
     async fn load(&mut self) {
         systemd::reloading();
+        self.take_in().await;
+        systemd::ready();
+    }
+
+    async fn take_in(&mut self) {
         match config::load(&self.request) {
             Ok(mut settings) => match rates::take_in(&mut settings) {
                 Ok(()) => self.apply(settings).await,
@@ -61,7 +74,6 @@ impl Reload {
                 tracing::error!("the configuration was not reloaded, the old one stays in force:\n{mistakes}");
             }
         }
-        systemd::ready();
     }
 
     async fn apply(&mut self, settings: Settings) {
@@ -119,8 +131,10 @@ impl Reload {
     }
 }
 
+/// Hears SIGHUP from now on, for [`super::Daemon::reload_on_change`]. Needs a tokio runtime.
 #[cfg(unix)]
-fn hangups() -> mpsc::Receiver<()> {
+#[must_use]
+pub fn hangups() -> Hangups {
     let (tell, hangups) = mpsc::channel(1);
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
         Ok(mut signal) => {
@@ -128,10 +142,12 @@ fn hangups() -> mpsc::Receiver<()> {
         }
         Err(error) => tracing::warn!(%error, "SIGHUP cannot be heard; files are still watched"),
     }
-    hangups
+    Hangups(hangups)
 }
 
+/// There is no SIGHUP here.
 #[cfg(not(unix))]
-fn hangups() -> mpsc::Receiver<()> {
-    mpsc::channel(1).1
+#[must_use]
+pub fn hangups() -> Hangups {
+    Hangups(mpsc::channel(1).1)
 }
