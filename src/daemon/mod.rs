@@ -34,7 +34,7 @@ use crate::{
     },
     journal::{Journal, JournalError},
     probe::{
-        own_address::{Fixed, Mirror, Service},
+        own_address::{Fixed, Mirror, Service, is_on_this_machine},
         tcp::TcpTransport,
     },
     rates::RatesError,
@@ -345,9 +345,10 @@ fn sentinel_program(launcher: &Path) -> PathBuf {
     if beside.is_file() { beside } else { launcher.to_owned() }
 }
 
-/// Who says which address we call from: in the sandbox, where all is on this machine, nobody is asked.
+/// Who says which address we call from: of a sandbox, where all is on this machine, nobody is asked.
 fn mirror(settings: &Settings) -> Arc<dyn Mirror> {
-    if settings.aws.sandbox.enabled {
+    let near = settings.aws.endpoint_url.as_deref().is_some_and(is_on_this_machine);
+    if settings.aws.sandbox.enabled || near {
         Arc::new(Fixed(Ipv4Addr::LOCALHOST))
     } else {
         Arc::new(Service(settings.aws.own_address_url.clone()))

@@ -3,7 +3,11 @@
 //! Guarantees: bounded in time and size; sends nothing but the question: no credentials, no session; follows no
 //! redirection and goes through no proxy, since calls to tasks go through none. What is no public IPv4 address is an error.
 
-use std::{fmt, net::Ipv4Addr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 
@@ -45,7 +49,7 @@ pub trait Mirror: Send + Sync + fmt::Debug {
     fn ask(&self) -> BoxFuture<'_, Result<Ipv4Addr, OwnAddressError>>;
 }
 
-/// It is known without asking: in the sandbox everything is on this machine.
+/// It is known without asking: in a sandbox everything is on this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Fixed(pub Ipv4Addr);
 
@@ -53,6 +57,17 @@ impl Mirror for Fixed {
     fn ask(&self) -> BoxFuture<'_, Result<Ipv4Addr, OwnAddressError>> {
         std::future::ready(Ok(self.0)).boxed()
     }
+}
+
+/// Whether what answers at this URL is on this machine: a sandbox or an emulator of one's own, and with it the tasks.
+/// They see labguard come from the loopback.
+#[must_use]
+pub fn is_on_this_machine(url: &str) -> bool {
+    let uri = url.parse::<http::Uri>().ok();
+    uri.as_ref().and_then(http::Uri::host).is_some_and(|host| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
 }
 
 /// A service at an address; none: nobody is asked.
@@ -141,6 +156,16 @@ mod tests {
 
     fn ok(body: &str) -> String {
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    }
+
+    #[test]
+    fn an_endpoint_is_on_this_machine_by_its_host_alone() {
+        for near in ["http://127.0.0.1:4566", "https://127.9.9.9", "http://localhost:4566/x", "http://[::1]:4566"] {
+            assert!(is_on_this_machine(near), "{near}");
+        }
+        for far in ["http://192.168.0.7:4566", "https://localhost.example.org", "https://ecs.amazonaws.com", ""] {
+            assert!(!is_on_this_machine(far), "{far}");
+        }
     }
 
     #[tokio::test]

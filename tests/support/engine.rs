@@ -56,7 +56,7 @@ impl Base {
     /// An image with a shell, a few tools, and a `cargo` whose only build is the labguard of this test run.
     pub async fn make(docker: &Docker, called: &str) -> Self {
         let mut files = BTreeSet::new();
-        let tools = ["sh", "mkdir", "touch", "rm", "cp", "cat", "sleep", "strip"];
+        let tools = ["sh", "mkdir", "touch", "rm", "cp", "cat", "sed", "sleep", "strip", "tee"];
         for tool in tools {
             with_libraries(&program(tool), &mut files);
         }
