@@ -172,7 +172,7 @@ fn affordable(policy: &Policy, card: &RateCard) -> Result<(), CommandError> {
             card.region
         )));
     }
-    let least = meter::least_cost(policy, card);
+    let least = meter::least_budget(policy, card);
     if least > policy.limits.budget {
         return Err(CommandError::Refused(format!(
             "its budget of {} does not last for its least lifetime of {}: that and the teardown cost {}; nothing was made; \

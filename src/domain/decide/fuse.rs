@@ -316,6 +316,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_budget_ends_a_session_as_much_sooner_as_its_schedules_may_come_later() {
+        let netted = crate::domain::policy::FusePolicy { scheduler: true, ..Default::default() };
+        assert_eq!(netted.lead(), SOONEST + PRECISION);
+        assert_eq!(crate::domain::policy::FusePolicy::default().lead(), Span::ZERO);
+    }
+
+    #[test]
     fn schedules_are_moved_at_once_when_the_deadline_comes_closer_and_lazily_when_it_goes_away() {
         let now = Timestamp::from_millis(1_795_000_000_000);
         let (minutes, set) = (|count| now + Span::from_mins(count), now + Span::from_mins(60));

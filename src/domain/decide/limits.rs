@@ -71,13 +71,21 @@ fn idle(turn: &Turn<'_>) -> Option<Due> {
 fn spend(turn: &Turn<'_>) -> Option<Due> {
     let (spend, teardown, rate) = turn.committed();
     let budget = budget(&turn.record, turn.policy());
-    let left = budget.less(spend + teardown);
-    let at = if left == Money::ZERO && (spend + teardown) >= budget {
+    let lead = turn.policy().fuse.lead();
+    let kept = rate.per_hour_over(lead);
+    let committed = spend + teardown + kept;
+    let left = budget.less(committed);
+    let at = if left == Money::ZERO && committed >= budget {
         turn.now
     } else {
         turn.now + meter::time_to_spend(left, rate)?
     };
-    let why = format!("spent {spend} of {budget}, and ending will cost {teardown}");
+    let late = if kept == Money::ZERO {
+        String::new()
+    } else {
+        format!("; {kept} is kept for schedules that would end it {lead} later")
+    };
+    let why = format!("spent {spend} of {budget}, and ending will cost {teardown}{late}");
     let moved_by = "`labguard extend --budget`, up to the policy's max_budget";
     Some(due(LimitKind::Budget, Cause::Budget, at, Stage::Teardown, why, moved_by))
 }

@@ -2,7 +2,7 @@
 
 use super::world::{App, World, at, fault, opened, policy};
 use crate::domain::{
-    meter::ledger,
+    meter::{self, ledger},
     model::{
         Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Phase, Record,
         Request, ResourceKey, ResourceKind, Span, Stage,
@@ -355,6 +355,27 @@ fn a_deadline_that_moves_takes_the_schedules_with_it() {
     assert!(after > before || deadline.since(before) < Span::from_mins(6), "{before} {after} {deadline}");
     assert!(after < deadline, "set for {after}, which is not before {deadline}");
     finished(world);
+}
+
+#[test]
+fn labguard_that_dies_as_the_budget_ends_its_session_leaves_the_end_to_schedules_within_it() {
+    for seed in 1..30 {
+        let mut rules = netted();
+        rules.limits.budget = Money::from_nanos(10_000_000 + i64::try_from(seed).unwrap() * 123_456);
+        let mut world = World::new(rules, seed);
+        world.used_until = at(1_000_000);
+        world.run_until(PLENTY, |record| record.ending.is_some());
+        assert_eq!(cause(&world), Cause::Budget);
+        // The net's own way: called within the minute after its instant, then the stop itself.
+        let (spent, rate) = meter::spend(&world.record, &world.card, world.now);
+        let called = world.record.schedules["task-1-stop"] + Span::from_mins(1);
+        let stop = meter::teardown_cost(&world.record, &world.policy, &world.card);
+        let total = spent + rate.per_hour_over(called.since(world.now)) + stop;
+        // The look that saw the budget's end came a part of a second late.
+        let budget = world.policy.limits.budget + rate.per_hour_over(Span::from_secs(1));
+        assert!(total <= budget, "seed {seed}: {} of {}", total.exact(), budget.exact());
+        finished(world);
+    }
 }
 
 #[test]

@@ -75,6 +75,15 @@ pub fn least_cost(policy: &Policy, card: &RateCard) -> Money {
     worst_rate(policy, card).per_hour_over(lived + drain(policy)) + begun_hours(policy, card)
 }
 
+/// What its own budget must hold for that: with what is kept back for the net outside the task ([`FusePolicy::lead`]), which
+/// budgets that sessions share do not know.
+///
+/// [`FusePolicy::lead`]: crate::domain::policy::FusePolicy::lead
+#[must_use]
+pub fn least_budget(policy: &Policy, card: &RateCard) -> Money {
+    least_cost(policy, card) + worst_rate(policy, card).per_hour_over(policy.fuse.lead())
+}
+
 /// The stated worst case over the budget.
 ///
 /// `rate × (turn + stop time-out + stop allowance) + rate × 1 minute`, where `turn` is
@@ -105,7 +114,8 @@ pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
         add("lifetime, fully extended", limits.max_lifetime);
     }
     let last = rate.per_hour_over(drain(policy));
-    let until_budget = |budget: Money| time_to_spend(budget.less(last), rate);
+    let kept = rate.per_hour_over(policy.fuse.lead());
+    let until_budget = |budget: Money| time_to_spend(budget.less(last + kept), rate);
     if let Some(span) = until_budget(limits.budget) {
         until.push(("budget".to_owned(), span, rate.per_hour_over(span)));
     }
@@ -118,7 +128,7 @@ pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
         rate,
         until,
         forgotten_month: rate.times(MONTH_HOURS),
-        least: least_cost(policy, card),
+        least: least_budget(policy, card),
         teardown: last,
         overshoot: overshoot(policy, card),
         warnings: warnings(policy, card, rate),
@@ -201,7 +211,7 @@ fn warnings(policy: &Policy, card: &RateCard, rate: Money) -> Vec<String> {
         warnings.push("Spot: AWS may take the task back at two minutes' notice".to_owned());
     }
     warnings.extend(price_warnings(policy, card));
-    let least = rate.per_hour_over(Span::from_secs(MINIMUM_SECS) + drain(policy));
+    let least = rate.per_hour_over(Span::from_secs(MINIMUM_SECS) + drain(policy) + policy.fuse.lead());
     if limits.budget <= least {
         warnings.push(format!(
             "the budget of {} does not cover the shortest run and its teardown ({least}): it would end at once",

@@ -86,6 +86,14 @@ impl FusePolicy {
         }
     }
 
+    /// How long before the end of its budget the session must end, so that the net outside could still do it in labguard's
+    /// stead should labguard die at that very instant: schedules are set two minutes ahead at the least, and come a minute
+    /// late at the most (aws-facts §6).
+    #[must_use]
+    pub fn lead(&self) -> Span {
+        if self.has(Net::Scheduler) { Span::from_mins(3) } else { Span::ZERO }
+    }
+
     /// Whether the session is refused without it.
     #[must_use]
     pub fn requires(&self, net: Net) -> bool {
