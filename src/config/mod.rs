@@ -229,6 +229,8 @@ fn line_of(place: &str) -> usize {
 }
 
 #[cfg(test)]
+mod budgets_tests;
+#[cfg(test)]
 mod rates_tests;
 #[cfg(test)]
 mod tests;

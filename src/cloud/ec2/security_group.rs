@@ -142,7 +142,8 @@ impl Cloud {
         let group = self.find_group(Some(&admission.group), "", None).await?;
         let Some(group) = group.filter(|group| group.is_ours(owner)) else {
             let text = format!("{} is not there, or not this session's", admission.group);
-            return Err(fault::own(FaultClass::NotFound, DESCRIBE, "NotOurs", &text, None));
+            let advice = "no rule was changed, and it is asked again; was it removed or re-tagged by hand, end this session (`labguard down`) and start another";
+            return Err(fault::own(FaultClass::NotFound, DESCRIBE, "NotOurs", &text, Some(advice)));
         };
         self.open(&group.group_id, Some(&group), &admission.open).await?;
         for Ingress { port, sources } in &admission.close {
