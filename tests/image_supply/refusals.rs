@@ -1,6 +1,9 @@
 //! A registry that refuses, is busy, fails, or lies.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use labguard::{
     domain::model::{Fault, FaultClass, ImageSpec},
@@ -29,6 +32,12 @@ async fn refused(workspace: &std::path::Path, spec: &ImageSpec, to: &str) -> Fau
     image::push(&desk, &Target::Elsewhere { uri: to.to_owned() }, &prepared).await.unwrap_err()
 }
 
+/// What a request is about, whatever it names.
+fn kind(method: &str, path: &str) -> String {
+    let about = ["/uploads/", "/blobs/", "/manifests/"].into_iter().find(|part| path.contains(part));
+    format!("{method} {}", about.unwrap_or(path).trim_matches('/'))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_or_failing_registry_is_asked_again_and_what_it_says_of_waiting_is_heeded() {
     let Some(registry) = Registry::start() else { return };
@@ -44,14 +53,24 @@ async fn a_busy_or_failing_registry_is_asked_again_and_what_it_says_of_waiting_i
         let (spec, registry, root, home) = (&spec, &registry, &root, home.path());
         async move {
             let road = Road::to(registry.port).await;
-            // One of each three: every kind of request meets it.
-            road.rule(move |at, _, _| if at % 3 == 1 { Fate::Answered(answer.to_owned()) } else { Fate::Through });
+            // One of three of each kind. Counted over all kinds, a last layer's look, beginning and bytes could fall in
+            // step with it, and its bytes meet nothing else until the tries are used up.
+            let asked = Arc::new(Mutex::new(BTreeMap::<_, u64>::new()));
+            let count = Arc::clone(&asked);
+            road.rule(move |_, method, path| {
+                let mut asked = count.lock().unwrap();
+                let so_many = asked.entry(kind(method, path)).or_default();
+                *so_many += 1;
+                if *so_many % 3 == 1 { Fate::Answered(answer.to_owned()) } else { Fate::Through }
+            });
             let began = tokio::time::Instant::now();
             let pushed = push(&home.join(name), spec, &format!("{}:1", road.place(name))).await;
             assert!(pushed.uri.ends_with(root), "{name}");
             if name == "busy" {
                 assert!(began.elapsed().as_millis() >= 1000, "Retry-After was not heeded");
             }
+            let met: Vec<String> = asked.lock().unwrap().keys().cloned().collect();
+            assert_eq!(met, ["HEAD blobs", "HEAD manifests", "POST uploads", "PUT manifests", "PUT uploads"], "{name}");
             assert_eq!(skopeo::pull(home, &format!("{}:1", registry.place(name))).0, *root, "{name}");
         }
     });
