@@ -224,7 +224,7 @@ async fn bearer(
         tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err("no answer in a minute".to_owned()));
     let answer = answer.map_err(|error| broken(operation, "Connection", error))?;
     if !answer.status().is_success() {
-        return Err(refusal(operation, &answer));
+        return Err(refusal(&challenge.realm, operation, &answer));
     }
     let token: Token = serde_json::from_slice(answer.body()).map_err(|error| unusable(&error))?;
     let token = token.token.or(token.access_token).ok_or_else(|| unusable(&"no token in the answer"))?;

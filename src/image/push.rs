@@ -26,7 +26,7 @@ use super::{
     reach,
     reference::Reference,
     refused,
-    registry::{Registry, header, refusal},
+    registry::{Registry, header},
     upload::{Upload, Verdict, has, passed, put_manifest, verdict},
 };
 use crate::domain::model::{Effect, Fault, FaultClass, LayerState, SupplyStage};
@@ -143,7 +143,7 @@ impl Place<'_> {
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(false),
             status if status.is_success() => Ok(header(&answer, "docker-content-digest") == Some(digest)),
-            _ => Err(refusal(operation, &answer)),
+            _ => Err(self.registry.refusal(operation, &answer)),
         }
     }
 

@@ -134,18 +134,24 @@ impl Registry {
             if tries.logged_in
                 || !self.login.renew(&self.wire, &self.endpoint, operation, answer.headers(), tried.generation).await?
             {
-                return Err(self.login.explain(refusal(operation, &answer)).await);
+                return Err(self.login.explain(self.refusal(operation, &answer)).await);
             }
             tries.logged_in = true;
             return Ok(None);
         }
         if may_pass(&answer) {
-            return self.wait(tries, asked_to_wait(&answer), || refusal(operation, &answer)).await;
+            return self.wait(tries, asked_to_wait(&answer), || self.refusal(operation, &answer)).await;
         }
         Ok(Some(answer))
     }
 
-    /// Waits for the next try, or gives up with `last`.
+    /// What the registry's answer says that is no success, with its name.
+    pub(super) fn refusal(&self, operation: &str, answer: &Response<Bytes>) -> Fault {
+        let host = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, host)| host);
+        refusal(host, operation, answer)
+    }
+
+    /// Waits for the next try, or gives up with `last`, and says how often it was tried.
     pub(super) async fn wait<T>(
         &self,
         tries: &mut Tries,
@@ -157,7 +163,13 @@ impl Registry {
                 tokio::time::sleep(wait).await;
                 Ok(None)
             }
-            None => Err(last()),
+            None => {
+                let last = last();
+                let advice = last.advice.unwrap_or_else(|| {
+                    format!("it was tried {} times; try again later: what has arrived is not sent again", tries.made())
+                });
+                Err(Fault { advice: Some(advice), ..last })
+            }
         }
     }
 
@@ -210,7 +222,7 @@ impl Registry {
                 other => {
                     let tried = Tried { result: other, generation: tried.generation }.whole().await;
                     if let Some(answer) = self.settle(operation, &mut tries, tried).await? {
-                        return Err(refusal(operation, &answer));
+                        return Err(self.refusal(operation, &answer));
                     }
                     // A place that it was sent to may be no good any more.
                     (url, hops) = (self.url(place), 0);
@@ -269,18 +281,21 @@ fn login_is_needed(answer: &Response<Bytes>) -> bool {
     answer.status() == StatusCode::UNAUTHORIZED || (answer.status() == StatusCode::FORBIDDEN && expired())
 }
 
-/// A refusal in the registry's words: `{"errors":[{"code":…,"message":…}]}`.
-pub(super) fn refusal(operation: &str, answer: &Response<Bytes>) -> Fault {
+/// A refusal by `host` in its own words: `{"errors":[{"code":…,"message":…}]}` (OCI distribution 1.1, "Error Codes").
+pub(super) fn refusal(host: &str, operation: &str, answer: &Response<Bytes>) -> Fault {
     let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     let error = &body["errors"][0];
     let status = answer.status();
-    let code = match status {
-        StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
-        StatusCode::FORBIDDEN => "DENIED",
-        _ => "Registry",
+    let unnamed = match status {
+        StatusCode::UNAUTHORIZED => "UNAUTHORIZED".to_owned(),
+        StatusCode::FORBIDDEN => "DENIED".to_owned(),
+        _ => format!("HTTP {}", status.as_u16()),
     };
-    let code = error["code"].as_str().unwrap_or(code);
-    let message = error["message"].as_str().map_or_else(|| format!("HTTP status {status}"), ToOwned::to_owned);
+    let code = error["code"].as_str().unwrap_or(&unnamed);
+    let message = match error["message"].as_str() {
+        Some(words) => format!("{host}: {words}"),
+        None => format!("{host} gives no reason but {}", status.canonical_reason().unwrap_or("that number")),
+    };
     let mut fault = fault::fault(operation, code, &message, status.as_u16(), None);
     if status == StatusCode::NOT_FOUND {
         fault.class = FaultClass::NotFound;
@@ -314,9 +329,19 @@ mod tests {
     fn a_refusal_keeps_the_registrys_code_and_words() {
         let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository not known"}]}"#;
         let answer = Response::builder().status(404).body(Bytes::from(body)).unwrap();
-        let fault = refusal("registry:GetManifest", &answer);
+        let fault = refusal("registry.example", "registry:GetManifest", &answer);
         assert_eq!((fault.class, fault.code.as_str()), (FaultClass::NotFound, "NAME_UNKNOWN"));
+        assert_eq!(fault.message, "registry.example: repository not known");
         assert!(fault.advice.is_some());
+    }
+
+    #[test]
+    fn a_refusal_without_words_names_the_registry_and_the_status() {
+        let answer = Response::builder().status(502).body(Bytes::from_static(b"<html>")).unwrap();
+        let fault = refusal("registry.example", "registry:Upload", &answer);
+        assert_eq!(fault.class, FaultClass::Transient);
+        let said = "registry:Upload answered HTTP 502: registry.example gives no reason but Bad Gateway";
+        assert_eq!(fault.to_string(), said);
     }
 
     #[test]

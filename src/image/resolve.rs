@@ -15,7 +15,7 @@ use super::{
     reach,
     reference::Reference,
     refused,
-    registry::{Registry, Remote, header, refusal},
+    registry::{Registry, Remote, header},
 };
 use crate::{
     cloud::Cloud,
@@ -65,7 +65,7 @@ async fn get(registry: &Registry, repository: &str, target: &str) -> Result<Opti
         return Ok(None);
     }
     if !answer.status().is_success() {
-        return Err(refusal(MANIFEST, &answer));
+        return Err(registry.refusal(MANIFEST, &answer));
     }
     let found = digest(answer.body());
     let said = Some(target).filter(|it| it.starts_with("sha256:")).or_else(|| header(&answer, "docker-content-digest"));

@@ -29,6 +29,11 @@ impl Tries {
         let doubled = FIRST * 2_u32.pow(self.failed.min(10) - 1);
         (self.failed < TRIES).then(|| asked_to_wait.unwrap_or_default().max(doubled).min(LONGEST))
     }
+
+    /// Tries that failed so far.
+    pub(super) fn made(&self) -> u32 {
+        self.failed
+    }
 }
 
 /// Whether an answer may be another one later.

@@ -19,7 +19,7 @@ use super::{
     content::Content,
     document::digest,
     refused,
-    registry::{Registry, broken, header, location, refusal},
+    registry::{Registry, broken, header, location},
     retry::Tries,
     wire::{Incoming, Outgoing, PATIENCE},
 };
@@ -72,7 +72,7 @@ pub(super) async fn has(registry: &Registry, repository: &str, digest: &str) -> 
         status if status.is_success() => Ok(true),
         // Stores that the registry sends readers to: it has it.
         status if status.is_redirection() => Ok(true),
-        _ => Err(refusal("registry:HeadBlob", &answer)),
+        _ => Err(registry.refusal("registry:HeadBlob", &answer)),
     }
 }
 
@@ -110,7 +110,7 @@ impl Upload<'_> {
             if answer.status().is_success() {
                 return self.stored(&answer).map(|()| true);
             }
-            let fault = refusal(operation, &answer);
+            let fault = self.registry.refusal(operation, &answer);
             if fault.code == "DIGEST_INVALID" {
                 return Err(self.whose_fault(fault).await);
             }
@@ -132,7 +132,7 @@ impl Upload<'_> {
         let place = format!("/v2/{}/blobs/uploads/", self.repository);
         let answer = self.registry.send(operation, Method::POST, &place, &[OCTETS], Bytes::new()).await?;
         if !answer.status().is_success() {
-            return Err(unless_the_repository_comes(refusal(operation, &answer)));
+            return Err(unless_the_repository_comes(self.registry.refusal(operation, &answer)));
         }
         let place = location(&answer);
         let place = place.ok_or_else(|| broken(operation, "UnusableAnswer", "it does not say where to upload to"))?;
@@ -302,7 +302,7 @@ pub(super) async fn put_manifest(
     let headers = [("content-type", media_type)];
     let answer = registry.send(operation, Method::PUT, &place, &headers, bytes.clone()).await?;
     if !answer.status().is_success() {
-        return Err(unless_the_repository_comes(refusal(operation, &answer)));
+        return Err(unless_the_repository_comes(registry.refusal(operation, &answer)));
     }
     let ours = digest(bytes);
     match header(&answer, "docker-content-digest") {

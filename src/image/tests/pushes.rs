@@ -141,7 +141,11 @@ async fn a_registry_that_stays_broken_is_given_up_in_its_own_words() {
     let body = r#"{"errors":[{"code":"UNAVAILABLE","message":"maintenance until noon"}]}"#;
     fake.state().acts.extend((0..99).map(|number| (number, Act::Say(503, vec![], body))));
     let fault = push(&room, &fake.client(), &image).await.unwrap_err();
-    assert_eq!((fault.class, fault.message.as_str()), (FaultClass::Transient, "maintenance until noon"));
+    assert_eq!(
+        (fault.class, fault.message.as_str()),
+        (FaultClass::Transient, "registry.invalid: maintenance until noon")
+    );
+    assert!(fault.advice.as_deref().is_some_and(|advice| advice.contains("tried 6 times")), "{fault}");
     assert_eq!(fake.state().log.len(), 6);
     let silent = Fake::default();
     silent.state().acts.extend((0..99).map(|number| (number, Act::Cut)));
