@@ -34,6 +34,7 @@ struct State {
     kept: Option<Credentials>,
     read_at: Option<Timestamp>,
     refused: bool,
+    missing: bool,
 }
 
 /// Reads credentials, and reads them again when they are refused or nearly expired.
@@ -76,7 +77,8 @@ impl Keyring {
     /// What is known of them.
     pub(crate) fn reading(&self) -> CredentialReading {
         let state = self.state();
-        CredentialReading { expires_at: state.kept.as_ref().and_then(expiry), refused: state.refused }
+        let expires_at = state.kept.as_ref().and_then(expiry);
+        CredentialReading { expires_at, refused: state.refused, missing: state.missing }
     }
 
     fn usable(&self) -> Option<Credentials> {
@@ -104,8 +106,10 @@ impl Keyring {
         if let Some(profile) = &self.profile {
             chain = chain.profile_name(profile);
         }
-        let read = chain.build().await.provide_credentials().await?;
+        let read = chain.build().await.provide_credentials().await;
         let mut state = self.state();
+        state.missing = read.is_err();
+        let read = read?;
         state.kept = Some(read.clone());
         state.read_at = Some(self.clock.now());
         Ok(read)
@@ -154,6 +158,7 @@ mod tests {
         let keyring = Keyring::new(None, profile, "us-east-1".into(), crate::cloud::connect::https(), Clock::System);
         // What it finds depends on the machine; that it answers at all does not.
         let answer = tokio::time::timeout(Duration::from_secs(30), keyring.provide()).await;
-        assert!(answer.is_ok(), "the chain does not end");
+        let found = answer.expect("the chain does not end");
+        assert_eq!(keyring.reading().missing, found.is_err());
     }
 }

@@ -62,7 +62,7 @@ pub fn classify(code: &str, message: &str, status: u16) -> FaultClass {
         | "MissingAuthenticationTokenException"
         | "IncompleteSignature"
         | "InvalidAccessKeyId"
-        | "NoCredentials"
+        | Fault::NO_CREDENTIALS
         | "TokenRefreshRequired" => FaultClass::Expired,
         "AccessDenied"
         | "AccessDeniedException"
@@ -192,7 +192,7 @@ pub fn advice(class: FaultClass, operation: &str, code: &str, message: &str) -> 
         }
         FaultClass::Quota => "an account limit is reached: remove unused ones, or raise it in Service Quotas".into(),
         FaultClass::Capacity => "AWS has no Fargate room in that zone now: another subnet or a later try usually works".into(),
-        FaultClass::Expired if code == "NoCredentials" => {
+        FaultClass::Expired if code == Fault::NO_CREDENTIALS => {
             "no AWS credentials were found: set AWS_PROFILE, run `aws configure`, or use the sandbox".into()
         }
         FaultClass::Expired => "the AWS credentials are expired or invalid: refresh them (labguard reads them again by itself)".into(),
@@ -227,6 +227,8 @@ pub fn fault(operation: &str, code: &str, message: &str, status: u16, request_id
         message: message.to_owned(),
         request_id: request_id.map(ToOwned::to_owned),
         advice: advice(class, operation, code, message),
+        // No answer came: what it says is our own finding.
+        own: status == 0,
     }
 }
 
@@ -240,6 +242,7 @@ pub fn own(class: FaultClass, operation: &str, code: &str, message: impl Into<St
         message: message.into(),
         request_id: None,
         advice: advice.map(ToOwned::to_owned),
+        own: true,
     }
 }
 
@@ -289,7 +292,7 @@ where
             let text = with_causes(other);
             let identity = text.to_lowercase().contains("credential") || text.contains("identity");
             match other {
-                _ if identity => fault(operation, "NoCredentials", &text, 0, None),
+                _ if identity => fault(operation, Fault::NO_CREDENTIALS, &text, 0, None),
                 SdkError::ConstructionFailure(_) => own(FaultClass::Rejected, operation, "Construction", text, None),
                 _ => fault(operation, "Connection", &text, 0, None),
             }

@@ -144,7 +144,10 @@ fn found_foreign(operation: &str, what: ResourceKind, name: &str, id: &str, adop
         operation,
         "NotOurs",
         format!("a {what} called \"{name}\" is there already and does not belong to this session"),
-        Some("set `adopt = true` to use it and leave it standing, or choose another name"),
+        Some(&format!(
+            "choose another name, or name it in the policy's list (`adopt = [\"{}\"]`) to use it and leave it standing",
+            what.describe().replace(' ', "_")
+        )),
     ))
 }
 

@@ -94,6 +94,7 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
                 message: text,
                 request_id: (salt.is_multiple_of(2)).then(|| "6f1c".into()),
                 advice: None,
+                own: false,
             },
         },
         7 => Event::Vanished { key },

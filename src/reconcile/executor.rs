@@ -250,6 +250,7 @@ mod tests {
             message: "Invalid environment: DB_PASSWORD=hunter2hunter2, cpu 3".to_owned(),
             request_id: Some("01234567-89ab-cdef-0123-456789abcdef".to_owned()),
             advice: Some("look at token=abcdefabcdef".to_owned()),
+            own: false,
         };
         let kept =
             serde_json::to_string(&Event::Failed { key: None, action: Action::Create, fault: scrubbed(fault.clone()) })

@@ -22,7 +22,7 @@ pub struct ResourceStatus {
     pub ours: bool,
     /// The last failure, if its present action failed.
     pub fault: Option<String>,
-    /// What its removal waits for, while that is the usual course of things and no failure.
+    /// What it waits for, while that is the usual course of things and no failure.
     #[serde(default)]
     pub waiting: Option<String>,
 }

@@ -3,8 +3,8 @@
 use crate::{
     domain::{
         model::{
-            Event, FaultClass, HealthReading, ImageProgress, Life, Money, Net, Phase, Plan, Record, Resource,
-            SourceReading, Span, TaskStatus, Timestamp,
+            CredentialReading, Event, FaultClass, HealthReading, ImageProgress, Life, Money, Net, Phase, Plan, Record,
+            Resource, SourceReading, Span, TaskStatus, Timestamp,
         },
         policy::Policy,
     },
@@ -22,8 +22,8 @@ pub struct Aside {
     pub sources: Vec<SourceReading>,
     /// What is wrong with the journal.
     pub alarm: Option<String>,
-    /// Whether AWS refuses the credentials.
-    pub refused: bool,
+    /// What is known of the credentials.
+    pub credentials: CredentialReading,
     /// Why the own address is not known, where the session has ports for it.
     pub unknown_address: Option<String>,
     /// How far the image has come.
@@ -126,13 +126,20 @@ fn leases(record: &Record, now: Timestamp) -> Vec<LeaseStatus> {
     shown.collect()
 }
 
-/// That long a removal may wait for something else to go before it is told as a fault (aws-facts §4: an
-/// interface outlives its task by up to a minute or two).
+/// That long something may wait before it is told as a fault (aws-facts §4: an interface outlives its task by up to a
+/// minute or two; §6: a new role takes the scheduler as long).
 const USUAL_WAIT: Span = Span::from_mins(2);
 
-/// What a removal waits for, while the wait is a usual one.
+/// What is waited for, while the wait is a usual one: by a removal, or by what needs a thing that AWS made moments ago
+/// and does not know everywhere yet.
 fn waiting(resource: &Resource, now: Timestamp) -> Option<String> {
     let (_, fault) = resource.last_fault.as_ref()?;
+    if matches!(resource.life, Life::Intended | Life::Live)
+        && fault.class == FaultClass::Dependency
+        && now.since(resource.intended_at) < USUAL_WAIT
+    {
+        return Some("waiting for AWS to know what was made for it moments ago".to_owned());
+    }
     let since = resource.leaving_at?;
     if resource.life != Life::Leaving || fault.class != FaultClass::Dependency || now.since(since) >= USUAL_WAIT {
         return None;
@@ -151,11 +158,17 @@ fn waiting(resource: &Resource, now: Timestamp) -> Option<String> {
 }
 
 fn alarm(record: &Record, aside: &Aside) -> Option<String> {
-    if aside.refused && !record.is_closed() {
-        return Some(
-            "AWS refuses the credentials (expired or invalid); renew them in the same profile, labguard reads them again by itself"
-                .to_owned(),
-        );
+    let of_credentials = if aside.credentials.missing {
+        Some("no AWS credentials were found: set AWS_PROFILE or run `aws configure`; labguard looks again by itself")
+    } else if aside.credentials.refused {
+        Some(
+            "AWS refuses the credentials (expired or invalid); renew them in the same profile, labguard reads them again by itself",
+        )
+    } else {
+        None
+    };
+    if let Some(said) = of_credentials.filter(|_| !record.is_closed()) {
+        return Some(said.to_owned());
     }
     let unreachable = aside.unknown_address.as_ref().filter(|_| !record.is_closed()).map(|why| {
         format!("ports for \"own\" are open to nobody, since the own address is not known: {why}; name your range in its stead")
@@ -306,6 +319,7 @@ mod tests {
                     message: "resource sg-1 has a dependent object".into(),
                     request_id: None,
                     advice: advice.map(str::to_owned),
+                    own: false,
                 },
             )),
         }
@@ -318,6 +332,10 @@ mod tests {
         assert_eq!(waiting(&group, now).as_deref(), Some("waiting for the network interface eni-1 to go"));
         assert_eq!(waiting(&group, now + USUAL_WAIT), None);
         assert_eq!(waiting(&held(None), now).as_deref(), Some("waiting for what still uses it to go"));
+        let mut young = group.clone();
+        young.life = Life::Live;
+        assert!(waiting(&young, now).is_some_and(|said| said.contains("moments ago")));
+        assert_eq!(waiting(&young, now + USUAL_WAIT), None, "then the fault itself is told");
         let mut denied = group;
         if let Some((_, fault)) = &mut denied.last_fault {
             fault.class = FaultClass::Denied;

@@ -125,6 +125,7 @@ fn abnormal() -> Fault {
         message: "the supply of the image ended abnormally; the log has its last words".to_owned(),
         request_id: None,
         advice: Some("labguard tries again; report it if it comes back".to_owned()),
+        own: true,
     }
 }
 

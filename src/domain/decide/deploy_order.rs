@@ -45,14 +45,14 @@ pub(super) fn give_up(turn: &mut Turn<'_>) {
         return;
     }
     let needed = turn.record.resources.iter().filter(|(key, _)| !key.kind.is_net());
-    let worst = needed.into_iter().find_map(|(key, resource)| {
+    // All of it: who mends one thing at a time meets the next one a try later.
+    let given_up = needed.into_iter().filter_map(|(key, resource)| {
         let name = &resource.name;
         if resource.life == Life::Never && !resource.ours {
-            let detail = format!(
+            return Some(format!(
                 "a {} named {name} is there already and is not this session's; choose another name, or let the policy adopt it",
                 key.kind
-            );
-            return Some(detail);
+            ));
         }
         if resource.life != Life::Intended {
             return None;
@@ -61,7 +61,10 @@ pub(super) fn give_up(turn: &mut Turn<'_>) {
         let why = retry::given_up(Some(key.kind), fault, resource.failures, resource.intended_at, turn.now)?;
         Some(format!("the {} {name} could not be made: {why}: {fault}", key.kind))
     });
-    let Some(detail) = worst else { return };
+    let detail = given_up.collect::<Vec<_>>().join("; ");
+    if detail.is_empty() {
+        return;
+    }
     if turn.record.first_healthy_at.is_some() && turn.record.restarts > 0 {
         turn.end(Cause::TaskLost, format!("its lost task could not be replaced: {detail}"), Stage::Teardown);
     } else {

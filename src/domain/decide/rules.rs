@@ -220,7 +220,7 @@ fn a_known_expiry_of_the_credentials_ends_it_in_time_and_refused_ones_alone_do_n
     let policy = policy();
     let (record, now) = running(&policy);
     let with = |expires_at, refused| Observation {
-        credentials: CredentialReading { expires_at, refused },
+        credentials: CredentialReading { expires_at, refused, missing: refused },
         ..Observation::default()
     };
     let soon = Some(now + Span::from_mins(4));

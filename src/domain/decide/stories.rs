@@ -194,6 +194,16 @@ fn what_belongs_to_somebody_else_is_refused_or_adopted_and_left_standing() {
 }
 
 #[test]
+fn all_names_that_belong_to_somebody_else_are_told_at_once() {
+    let mut world = World::new(policy(), 7);
+    world.put_foreign(ResourceKind::Cluster);
+    world.put_foreign(ResourceKind::LogGroup);
+    let world = finished(world);
+    let detail = &world.record.ending.as_ref().unwrap().detail;
+    assert!(detail.contains("a cluster named") && detail.contains("a log group named"), "{detail}");
+}
+
+#[test]
 fn a_refused_removal_is_stuck_by_name_and_goes_on_when_the_right_comes_back() {
     let mut world = World::new(policy(), 8);
     world.run_until(PLENTY, running);

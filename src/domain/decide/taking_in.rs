@@ -126,8 +126,10 @@ fn take(turn: &mut Turn<'_>, arn: &str, seen: &TaskFacts) {
 
 fn lose(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts) {
     let loss = facts.loss();
-    let words = [facts.stopped_reason.as_deref(), facts.container_reason.as_deref()];
-    let mut detail = words.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    // ECS says some reasons of the task and of its container in the same words.
+    let of_task = facts.stopped_reason.as_deref();
+    let of_container = facts.container_reason.as_deref().filter(|said| Some(*said) != of_task);
+    let mut detail = of_task.into_iter().chain(of_container).collect::<Vec<_>>().join("; ");
     if let Some(code) = facts.exit_code {
         detail = format!("{detail} (exit code {code})");
     }

@@ -123,6 +123,7 @@ pub fn fault(class: FaultClass) -> Fault {
         message: "as the model says".into(),
         request_id: None,
         advice: None,
+        own: false,
     }
 }
 

@@ -94,11 +94,23 @@ pub struct Fault {
     /// What a person can do about it, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Whether labguard found it itself: then no service has answered that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
+}
+
+impl Fault {
+    /// Our code for a call that was not made since there are no credentials at all.
+    pub const NO_CREDENTIALS: &'static str = "NoCredentials";
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} answered {}: {}", self.operation, self.code, self.message)?;
+        if self.own {
+            write!(f, "{} ({} in {})", self.message, self.code, self.operation)?;
+        } else {
+            write!(f, "{} answered {}: {}", self.operation, self.code, self.message)?;
+        }
         if let Some(id) = &self.request_id {
             write!(f, " (request {id})")?;
         }
@@ -118,4 +130,33 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut said: Vec<String> = causes.map(ToString::to_string).collect();
     said.dedup();
     said.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_service_said_is_told_as_its_answer() {
+        let theirs = Fault {
+            class: FaultClass::Rejected,
+            operation: "ecs:RunTask".to_owned(),
+            code: "ClientException".to_owned(),
+            message: "no such thing".to_owned(),
+            request_id: None,
+            advice: Some("try another".to_owned()),
+            own: false,
+        };
+        assert_eq!(theirs.to_string(), "ecs:RunTask answered ClientException: no such thing; try another");
+        let ours = Fault { own: true, operation: "image:Ensure".to_owned(), code: "Workspace".to_owned(), ..theirs };
+        assert_eq!(ours.to_string(), "no such thing (Workspace in image:Ensure); try another");
+        let kept = serde_json::to_string(&ours).unwrap();
+        assert_eq!(serde_json::from_str::<Fault>(&kept).unwrap(), ours);
+    }
+
+    #[test]
+    fn a_fault_of_an_older_journal_is_a_service_s() {
+        let kept = r#"{"class":"denied","operation":"o","code":"c","message":"m"}"#;
+        assert!(!serde_json::from_str::<Fault>(kept).unwrap().own);
+    }
 }

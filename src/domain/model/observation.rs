@@ -65,6 +65,9 @@ pub struct CredentialReading {
     pub expires_at: Option<Timestamp>,
     /// Whether AWS last answered that they are expired or invalid.
     pub refused: bool,
+    /// Whether none were found when they were last looked for.
+    #[serde(default)]
+    pub missing: bool,
 }
 
 /// What labguard has at hand to put a sentinel into a task.

@@ -10,6 +10,9 @@ pub const PATIENCE: Span = Span::from_mins(5);
 /// Tries for capacity before it is given up; each takes another subnet.
 pub const CAPACITY_TRIES: u32 = 10;
 
+/// Looks for credentials before a create is given up where there are none: they come by somebody's doing, not by waiting.
+const NOBODY_TRIES: u32 = 3;
+
 /// Doubling waits from 1 s.
 fn doubling(failures: u32, most: Span) -> Span {
     let wait = Span::from_secs(1).saturating_mul(1_u64 << failures.saturating_sub(1).min(20));
@@ -52,11 +55,13 @@ pub fn given_up(
     now: Timestamp,
 ) -> Option<String> {
     let long = now.since(since) >= PATIENCE;
+    let nobody = fault.class == FaultClass::Expired && fault.code == Fault::NO_CREDENTIALS;
     let lost = match fault.class {
         FaultClass::Denied | FaultClass::Rejected | FaultClass::Conflict | FaultClass::Quota => true,
         // An image or a default VPC that is not there does not appear by waiting.
         FaultClass::NotFound => long || matches!(kind, None | Some(ResourceKind::Image)),
         FaultClass::Capacity => failures >= CAPACITY_TRIES,
+        FaultClass::Expired if nobody => failures >= NOBODY_TRIES,
         FaultClass::Throttled | FaultClass::Dependency | FaultClass::Transient | FaultClass::Expired => long,
     };
     lost.then(|| explain(fault).to_owned())
@@ -64,8 +69,11 @@ pub fn given_up(
 
 /// A class in a person's words; completes "… could not be made: ".
 #[must_use]
-pub const fn explain(fault: &Fault) -> &'static str {
+pub fn explain(fault: &Fault) -> &'static str {
     match fault.class {
+        FaultClass::Rejected if fault.own => "it cannot be done as it is asked for",
+        FaultClass::Transient if fault.own => "it kept failing",
+        FaultClass::Expired if fault.code == Fault::NO_CREDENTIALS => "there are no AWS credentials",
         FaultClass::NotFound => "something it needs does not exist",
         FaultClass::Throttled => "AWS kept asking us to slow down",
         FaultClass::Denied => "these credentials lack the right to do it",
@@ -91,6 +99,7 @@ mod tests {
             message: "m".into(),
             request_id: None,
             advice: None,
+            own: false,
         }
     }
 
@@ -101,6 +110,15 @@ mod tests {
             let verdict = given_up(Some(ResourceKind::Task), &fault(class), CAPACITY_TRIES, start, start + PATIENCE);
             assert!(verdict.is_some(), "{class:?}");
         }
+    }
+
+    #[test]
+    fn where_there_are_no_credentials_nothing_is_waited_for() {
+        let start = Timestamp::from_millis(0);
+        let nobody = Fault { code: Fault::NO_CREDENTIALS.into(), own: true, ..fault(FaultClass::Expired) };
+        assert_eq!(given_up(None, &nobody, NOBODY_TRIES - 1, start, start), None);
+        let said = given_up(None, &nobody, NOBODY_TRIES, start, start);
+        assert_eq!(said.as_deref(), Some("there are no AWS credentials"));
     }
 
     #[test]
