@@ -109,6 +109,7 @@ impl Lab {
             .network_mode(NetworkMode::Awsvpc)
             .cpu("256")
             .memory("512")
+            .execution_role_arn("arn:aws:iam::000000000000:role/lab")
             .container_definitions(container)
             .send()
             .await

@@ -156,6 +156,18 @@ pub(super) fn check(input: &mut Value) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// Fargate pulls from a private ECR repository as the execution role (aws-facts §1.10).
+pub(super) fn role_for_images(input: &Value, private: impl Fn(&str) -> bool) -> Result<(), ApiError> {
+    let fargate = input["requiresCompatibilities"].as_array().is_some_and(|list| list.contains(&json!("FARGATE")));
+    let mut containers = input["containerDefinitions"].as_array().into_iter().flatten();
+    let needs = containers.any(|container| container["image"].as_str().is_some_and(&private));
+    if fargate && needs && !input["executionRoleArn"].is_string() {
+        let said = "Fargate requires task definition to have execution role ARN to support ECR images.";
+        return Err(ApiError::client(said));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +188,16 @@ mod tests {
             let error = check(&mut definition(cpu, memory)).unwrap_err();
             assert_eq!(error.message, "No Fargate configuration exists for given values.", "{cpu}/{memory}");
         }
+    }
+
+    #[test]
+    fn an_image_of_a_private_repository_needs_the_execution_role() {
+        let mut value = definition("256", "512");
+        let private = |image: &str| image == "x";
+        assert!(role_for_images(&value, private).unwrap_err().message.contains("support ECR images"));
+        assert!(role_for_images(&value, |_| false).is_ok());
+        value["executionRoleArn"] = json!("arn:aws:iam::000000000000:role/r");
+        assert!(role_for_images(&value, private).is_ok());
     }
 
     #[test]

@@ -101,6 +101,10 @@ pub(super) fn register(world: &mut World, input: &Value) -> Result<Value, ApiErr
     let tags = tags::read(&input["tags"])?;
     let mut body = input.clone();
     definition_rules::check(&mut body)?;
+    let private = |image: &str| {
+        image.split_once('/').is_some_and(|(host, _)| host.contains(".dkr.ecr.") || world.ecr.is_our_host(host))
+    };
+    definition_rules::role_for_images(&body, private)?;
     if let Some(members) = body.as_object_mut() {
         members.remove("tags");
     }
