@@ -154,7 +154,7 @@ fn begin_log(context: &Context, settings: &Settings, usual: &str) -> Result<(), 
         config::LogFormat::Human => log::Format::Human,
         config::LogFormat::Json => log::Format::Json,
     };
-    let begun = log::init(&log::LogOptions { level: Some(level), format });
+    let begun = log::init(&log::LogOptions { level, format, colours: context.output.talk.color });
     begun.map(drop).map_err(|error| CliError::Configuration(error.to_string()))
 }
 

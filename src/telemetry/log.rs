@@ -17,9 +17,6 @@ use tracing_subscriber::{
 
 use super::redact::scrub;
 
-/// The environment variable that sets the level where no flag does.
-pub const VARIABLE: &str = "LABGUARD_LOG";
-
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Format {
@@ -33,13 +30,15 @@ pub enum Format {
 }
 
 /// What the log shall be.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     /// `error`, `warn`, `info`, `debug` or `trace` for labguard itself (others at `warn`), or whole filter
-    /// directives such as `labguard::journal=trace,warn`. Absent: [`VARIABLE`], else `info`.
-    pub level: Option<String>,
+    /// directives such as `labguard::journal=trace,warn`.
+    pub level: String,
     /// How lines look.
     pub format: Format,
+    /// Whether human lines have colours.
+    pub colours: bool,
 }
 
 /// Why the log could not be set up or changed.
@@ -84,17 +83,13 @@ impl LogControl {
 /// # Errors
 /// [`LogError::Level`] for a level that is none, [`LogError::Twice`] when there is a log already.
 pub fn init(options: &LogOptions) -> Result<LogControl, LogError> {
-    let variable = std::env::var(VARIABLE).ok().filter(|text| !text.trim().is_empty());
-    let level = options.level.clone().or(variable).unwrap_or_else(|| "info".to_owned());
-    let (filter, handle) = reload::Layer::new(filter(&level)?);
-    let terminal = io::stderr().is_terminal();
+    let (filter, handle) = reload::Layer::new(filter(&options.level)?);
     let human = match options.format {
-        Format::Auto => terminal,
+        Format::Auto => io::stderr().is_terminal(),
         Format::Human => true,
         Format::Json => false,
     };
-    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = lines(human, colours, || Scrubbing { inner: io::stderr() });
+    let lines = lines(human, options.colours, || Scrubbing { inner: io::stderr() });
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(LogError::Twice)?;
     Ok(LogControl { filter: handle })
 }

@@ -148,6 +148,11 @@ fn named(text: &str) -> String {
                 Extent::Line => matches!(letter, '"' | '\'' | '\\' | '\n' | '\r' | '<' | ESCAPE),
             })
             .unwrap_or(value.len());
+        // Prose, as in "failed to load the token: service error": a token is not one word of letters.
+        let prose = plain == "token" && separator == ':' && after.starts_with(": ");
+        if prose && end <= 12 && value[..end].bytes().all(|byte| byte.is_ascii_lowercase()) {
+            continue;
+        }
         if end > 0 {
             out.push_str(&after[..after.len() - value.len()]);
             out.push_str(BLANK);
@@ -303,6 +308,7 @@ mod tests {
             "commit cea376b0d1e2f3a4b5c6d7e8f9a0b1c2d3e4f5a6 by AKIAIOSFODNN7EXAMPLE",
             "the credentials expired; bearer authentication is required; basic health; secret things",
             "GET http://203.0.113.7:5000/ping answered 503, expected 200",
+            "failed to load IMDS session token: service error",
             "nextToken=abc, phase=Running, ünïcödé „quotes“ 🦀",
         ] {
             assert_eq!(scrub(text), text);
