@@ -441,6 +441,10 @@ impl Control for Fake {
         self.asked.lock().unwrap().push("wake_all".into());
     }
 
+    fn lives(&self) -> bool {
+        true
+    }
+
     fn now(&self) -> Timestamp {
         noon()
     }

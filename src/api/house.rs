@@ -1,6 +1,11 @@
 //! Routes about the daemon itself: alive, ready, metrics. They need no token and tell no secret.
 
-use axum::{Json, extract::State, http::header, response::IntoResponse};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
 
 use super::{server::Shared, wire::Ready};
 
@@ -11,17 +16,20 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// The engine runs: the journal is open, recovery has begun, commands are taken.
+/// The engine runs: the journal is open, recovery has begun, commands are taken, and the loop goes round.
 #[utoipa::path(get, path = "/readyz", tag = "daemon", security(()),
-    responses((status = 200, description = "Commands are taken", body = Ready)))]
-pub(super) async fn ready(State(shared): State<Shared>) -> Json<Ready> {
+    responses((status = 200, description = "Commands are taken", body = Ready),
+        (status = 503, description = "The loop stands still: sessions are not guarded", body = Ready)))]
+pub(super) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<Ready>) {
     let sessions = shared.handle.list();
     let alarms = sessions
         .iter()
         .filter(|status| status.closed_at.is_none())
         .filter_map(|status| status.alarm.as_ref().map(|alarm| format!("{}: {alarm}", status.id)))
         .collect();
-    Json(Ready { ready: true, sessions: sessions.len(), alarms })
+    let ready = shared.handle.lives();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, sessions: sessions.len(), alarms }))
 }
 
 /// Prometheus text.

@@ -240,7 +240,7 @@ async fn every_mistake_is_a_problem_document() {
 async fn what_the_engine_refuses_has_its_own_status() {
     let (engine, router) = served();
     for (error, status) in [
-        (CommandError::AlreadyLive(fake::id()), 409),
+        (CommandError::AlreadyLive { session: fake::id(), what: "cluster", name: "c".into() }, 409),
         (CommandError::Refused("it has ended".into()), 409),
         (CommandError::Ambiguous { name: "a".into(), count: 2, ids: "a-1, a-2".into() }, 409),
         (CommandError::Journal("disk full".into()), 503),

@@ -171,7 +171,7 @@ impl From<ChargesQuery> for ChargeQuery {
 /// Answer of `GET /readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ready {
-    /// Whether the engine runs.
+    /// Whether the engine runs and its loop goes round.
     pub ready: bool,
     /// Sessions it holds, closed ones of this run included.
     pub sessions: usize,

@@ -135,7 +135,7 @@ impl CliError {
                 CommandError::UnknownPolicy { .. }
                 | CommandError::UnknownSession(_)
                 | CommandError::Ambiguous { .. } => ExitCode::NotFound,
-                CommandError::AlreadyLive(_) | CommandError::Refused(_) => ExitCode::Refused,
+                CommandError::AlreadyLive { .. } | CommandError::Refused(_) => ExitCode::Refused,
                 CommandError::Journal(_) => ExitCode::Internal,
                 CommandError::Cloud(_) => ExitCode::AwsRefused,
             },

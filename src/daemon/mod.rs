@@ -29,7 +29,7 @@ use crate::{
     cloud::{CallOutcome, Cloud, CloudConfig},
     config::{self, Settings},
     domain::{
-        model::{RateCard, sentinel},
+        model::{RateCard, Request, sentinel},
         policy::{Policy, ShutdownPolicy},
     },
     journal::{Journal, JournalError},
@@ -38,7 +38,11 @@ use crate::{
         tcp::TcpTransport,
     },
     rates::RatesError,
-    reconcile::{Boundaries, Engine, budgets, driver, handle::Handle, own_address, publish, recovery},
+    reconcile::{
+        Boundaries, Engine, budgets, driver,
+        handle::{Control, Handle},
+        own_address, publish, recovery,
+    },
     sandbox::{
         Sandbox, SandboxConfig,
         faults::FaultRule,
@@ -51,6 +55,9 @@ use crate::{
 
 /// The sandbox's credentials: they look like nobody's.
 pub const SANDBOX_CREDENTIALS: &str = "labguard-sandbox";
+
+/// How often systemd hears that a drain goes on; well within what it then waits longer.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// How to start, beside the configuration.
 #[derive(Clone, Debug)]
@@ -191,6 +198,10 @@ pub async fn start(mut settings: Settings, options: StartOptions) -> Result<Daem
     let (engine, ear) = Engine::new(boundaries, settings.sessions.clone());
     engine.warn_of_age(settings.daemon.rates_max_age);
     recovery::recover(&engine).await.map_err(StartError::Recovery)?;
+    if sandbox.is_some() {
+        // A sandbox of ours begins empty: what an earlier one held is gone, and cannot be gone on with.
+        end_all(&engine, "the sandbox that it ran in is gone: it ended with the labguard before").await;
+    }
     let summed = engine.replace_budgets(settings.budgets.clone()).await;
     summed.map_err(|source| StartError::Journal { path: path.clone(), source })?;
     let handle: Handle = Arc::new(Arc::clone(&engine));
@@ -208,7 +219,13 @@ pub async fn start(mut settings: Settings, options: StartOptions) -> Result<Daem
     tasks.push(tokio::spawn(publish::publish(Arc::clone(&engine), stop.clone())));
     tasks.push(tokio::spawn(budgets::keep(Arc::clone(&engine), stop.clone())));
     tasks.push(tokio::spawn(own_address::keep(Arc::clone(&engine), stop.clone())));
-    tasks.push(tokio::spawn(systemd::watchdog(stop.clone())));
+    tasks.push(tokio::spawn(systemd::watchdog(
+        {
+            let handle = Arc::clone(&handle);
+            move || handle.lives()
+        },
+        stop.clone(),
+    )));
     let schedule =
         Schedule::start(Arc::clone(&handle), hours(&settings.sessions)).await.map_err(StartError::Schedule)?;
     systemd::ready();
@@ -248,13 +265,21 @@ impl Daemon {
     /// Ends cleanly: what its policy tears down on shutdown is torn down within the grace, the rest is kept;
     /// then the loop, the API and the sandbox stop and the journal is closed.
     pub async fn drain(self) -> DrainReport {
+        if self.sandbox.is_some() {
+            end_all(&self.engine, "the sandbox that it runs in ends with labguard").await;
+        }
         self.engine.begin_drain();
         let until = tokio::time::Instant::now() + self.grace;
         let mut unfinished = self.ending().await;
         systemd::stopping(unfinished.len());
+        let mut told = tokio::time::Instant::now();
         while !unfinished.is_empty() && tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(200)).await;
             unfinished = self.ending().await;
+            if told.elapsed() >= TELL_EVERY {
+                systemd::draining(unfinished.len());
+                told = tokio::time::Instant::now();
+            }
         }
         let mut kept = Vec::new();
         for slot in self.engine.slots() {
@@ -293,12 +318,25 @@ impl Daemon {
         let mut ending = Vec::new();
         for slot in self.engine.slots() {
             let seen = slot.snapshot().await;
-            let leaves = seen.policy.end.on_shutdown == ShutdownPolicy::Teardown || seen.record.phase.is_dismantling();
+            // What runs in a sandbox of ours ends with it: nothing can be kept there.
+            let leaves = self.sandbox.is_some()
+                || seen.policy.end.on_shutdown == ShutdownPolicy::Teardown
+                || seen.record.phase.is_dismantling();
             if leaves && !seen.record.is_closed() {
                 ending.push(slot.id.to_string());
             }
         }
         ending
+    }
+}
+
+/// Asks for the end of every session that lives.
+async fn end_all(engine: &Arc<Engine>, reason: &str) {
+    for status in engine.list().iter().filter(|status| status.closed_at.is_none()) {
+        let end = Request::End { reason: reason.to_owned() };
+        if let Err(error) = engine.request(status.id.to_string(), end).await {
+            tracing::warn!(session.id = %status.id, %error, "its end could not be asked for");
+        }
     }
 }
 

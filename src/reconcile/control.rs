@@ -41,8 +41,8 @@ impl Engine {
                 continue;
             }
             live += 1;
-            if shares_names(&seen.policy, &seen.record.id, &policy) {
-                return Err(CommandError::AlreadyLive(seen.record.id.clone()));
+            if let Some((what, name)) = shared_name(&seen.policy, &seen.record.id, &policy) {
+                return Err(CommandError::AlreadyLive { session: seen.record.id.clone(), what, name });
             }
         }
         if live >= self.max_sessions {
@@ -108,9 +108,14 @@ impl Engine {
         allowed(&seen.record, &seen.policy, &request)?;
         let resumes = matches!(request, Request::Resume);
         let _room = if resumes { Some(self.make_room(&seen.policy, Some(&seen.record)).await?) } else { None };
-        slot.write(self, vec![Event::Requested { request }], Durability::Required)
-            .await
-            .map_err(|error| CommandError::Journal(error.to_string()))?;
+        // What takes things away is heeded though the disk is full (decision 0009); the status tells of the journal.
+        let takes_away = matches!(request, Request::End { .. } | Request::Stop { .. });
+        let durability = if takes_away { Durability::WhenPossible } else { Durability::Required };
+        match slot.write(self, vec![Event::Requested { request }], durability).await {
+            Err(error) if takes_away => tracing::warn!(session.id = %slot.id, "a request is not durable yet: {error}"),
+            Err(error) => return Err(CommandError::Journal(error.to_string())),
+            Ok(()) => {}
+        }
         self.wake(&slot.id);
         Ok(slot.id.clone())
     }
@@ -185,16 +190,21 @@ fn affordable(policy: &Policy, card: &RateCard) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Whether two sessions would use a resource of the same name in the same region.
-fn shares_names(live: &Policy, id: &SessionId, fresh: &Policy) -> bool {
-    let (live_names, fresh_names) = (live.names.for_session(id.as_str()), &fresh.names);
-    live.region == fresh.region
-        && (live_names.cluster == fresh_names.cluster
-            || live_names.security_group == fresh_names.security_group
-            || live_names.task_definition == fresh_names.task_definition
-            || live_names.repository == fresh_names.repository
-            || live_names.log_group == fresh_names.log_group
-            || live_names.execution_role == fresh_names.execution_role)
+/// The first resource name that two sessions in the same region would both use.
+fn shared_name(live: &Policy, id: &SessionId, fresh: &Policy) -> Option<(&'static str, String)> {
+    if live.region != fresh.region {
+        return None;
+    }
+    let (theirs, ours) = (live.names.for_session(id.as_str()), &fresh.names);
+    let pairs = [
+        ("cluster", theirs.cluster, &ours.cluster),
+        ("security_group", theirs.security_group, &ours.security_group),
+        ("task_definition", theirs.task_definition, &ours.task_definition),
+        ("repository", theirs.repository, &ours.repository),
+        ("log_group", theirs.log_group, &ours.log_group),
+        ("execution_role", theirs.execution_role, &ours.execution_role),
+    ];
+    pairs.into_iter().find(|(_, theirs, ours)| theirs == *ours).map(|(what, name, _)| (what, name))
 }
 
 /// The longest that one renewal of a lease is good for: a client that dies must not hold a session much longer.
@@ -353,6 +363,10 @@ impl Control for Arc<Engine> {
         for slot in self.slots() {
             self.wake(&slot.id);
         }
+    }
+
+    fn lives(&self) -> bool {
+        self.pulse.lives()
     }
 
     fn now(&self) -> Timestamp {

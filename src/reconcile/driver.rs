@@ -13,12 +13,12 @@ use std::{
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{engine::Engine, slot::Slot};
+use super::{engine::Engine, pulse, slot::Slot};
 use crate::domain::model::{SessionId, Timestamp};
 
 /// Turns that may run at once; each waits on the network most of its time. So many that those which wait for a slow
@@ -33,6 +33,7 @@ pub async fn drive(engine: Arc<Engine>, mut ear: mpsc::UnboundedReceiver<Session
     let mut schedule = Schedule::default();
     let mut turns: JoinSet<(SessionId, Option<Timestamp>)> = JoinSet::new();
     loop {
+        engine.pulse.beat();
         while turns.len() < TURNS_AT_ONCE
             && let Some(session) = schedule.take_due(Instant::now())
         {
@@ -56,6 +57,7 @@ pub async fn drive(engine: Arc<Engine>, mut ear: mpsc::UnboundedReceiver<Session
             },
             Some(session) = ear.recv() => schedule.wake(session, Instant::now()),
             () = at(next) => {}
+            () = sleep(pulse::ROUND) => {}
         }
     }
     while turns.join_next().await.is_some() {}

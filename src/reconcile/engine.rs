@@ -26,6 +26,7 @@ use super::{
     identity::WhoAmI,
     observe,
     own_address::Own,
+    pulse::Pulse,
     slot::{Durability, Slot},
     summary, supply, watcher,
 };
@@ -105,6 +106,7 @@ pub struct Engine {
     pub(super) budgets: Budgets,
     whoami: WhoAmI,
     pub(super) own: Own,
+    pub(super) pulse: Pulse,
     wake: mpsc::UnboundedSender<SessionId>,
 }
 
@@ -145,6 +147,7 @@ impl Engine {
             budgets: Budgets::default(),
             whoami: WhoAmI::default(),
             own: Own::new(boundaries.mirror),
+            pulse: Pulse::new(),
             wake,
         };
         (Arc::new(engine), ear)
@@ -459,13 +462,18 @@ impl Engine {
     async fn publish(&self, slot: &Slot, plan: &Plan, fresh: &Observation) {
         let seen = slot.snapshot().await;
         let image = lock(&slot.memory).supply.as_ref().and_then(supply::Supply::progress);
-        let refused = fresh.credentials.refused;
         let unknown_address = match &fresh.own_address {
             OwnAddress::Unknown(why) if seen.policy.asks_own_address() => Some(why.clone()),
             _ => None,
         };
-        let (health, sources) = (fresh.health.clone(), fresh.activity.clone());
-        let aside = summary::Aside { health, sources, alarm: seen.alarm, refused, unknown_address, image };
+        let aside = summary::Aside {
+            health: fresh.health.clone(),
+            sources: fresh.activity.clone(),
+            alarm: seen.alarm,
+            credentials: fresh.credentials.clone(),
+            unknown_address,
+            image,
+        };
         let status = summary::status(&seen.record, &seen.policy, plan, &aside, self.clock.now());
         self.count_moving(slot, decide::is_moving(&seen.record, &seen.policy));
         self.metrics.session(&summary::gauges(&status));

@@ -37,9 +37,19 @@ pub enum CommandError {
         /// Their ids.
         ids: String,
     },
-    /// One of that policy runs already (its resource names are fixed).
-    #[error("session {0} of this policy is live and its resource names are fixed; end it first (`labguard down {0}`)")]
-    AlreadyLive(SessionId),
+    /// A live session has a resource of the same name.
+    #[error(
+        "session {session} is live and has the {what} {name}, which this one would use too; end it first \
+         (`labguard down {session}`), or give this policy a name of its own (names.{what}; `{{session}}` in it is the session's id)"
+    )]
+    AlreadyLive {
+        /// Which.
+        session: SessionId,
+        /// The kind of the first name that both have, as its key is called.
+        what: &'static str,
+        /// That name.
+        name: String,
+    },
     /// It makes no sense in its present phase.
     #[error("{0}")]
     Refused(String),
@@ -106,6 +116,8 @@ pub trait Control: Send + Sync {
     fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>>;
     /// "Look again" at every session; carries no data.
     fn wake_all(&self);
+    /// Whether the loop went round lately: a door that answers does not prove it.
+    fn lives(&self) -> bool;
     /// The time of day by the engine's clock.
     fn now(&self) -> Timestamp;
 }

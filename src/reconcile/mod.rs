@@ -20,6 +20,7 @@ pub mod observe;
 pub mod own_address;
 mod paid_lanes;
 pub mod publish;
+mod pulse;
 pub mod reaper;
 pub mod recovery;
 mod renewal;
