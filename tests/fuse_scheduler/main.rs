@@ -8,6 +8,8 @@ mod lab;
 #[path = "../support/memory.rs"]
 #[expect(dead_code, reason = "other suites plant images as well")]
 mod memory;
+#[path = "../support/seeds.rs"]
+mod seeds;
 
 mod contract;
 mod dies;

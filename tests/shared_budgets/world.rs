@@ -53,7 +53,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn add(&mut self, other: &Outcome) {
+    pub fn add(&mut self, other: Outcome) {
         self.sessions += other.sessions;
         self.refused += other.refused;
         self.ended_by_shared += other.ended_by_shared;
