@@ -11,30 +11,23 @@ use std::{
 
 use futures::FutureExt;
 use labguard::{
-    clock::Clock,
-    cloud::{Cloud, Owner},
+    cloud::Owner,
     domain::{
         decide::invariants,
         meter::RateBook,
         model::{
-            Accounting, Entry, Extension, ImageConfig, ImageSource, ImageSpec, Ingress, Money, Phase, RateCard,
-            Receipt, Request, ResourceKey, ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
+            Accounting, Entry, Extension, ImageSpec, Ingress, Money, Phase, RateCard, Receipt, Request, ResourceKey,
+            ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
         },
         policy::{Policy, RunMode, ShutdownPolicy},
     },
     image::Desk,
-    journal::{Journal, Which},
-    probe::own_address::Fixed,
+    journal::Which,
     reconcile::{
         Checkpoint,
         handle::{CommandError, Control},
     },
-    sandbox::{
-        Sandbox, SandboxConfig,
-        faults::FaultRule,
-        latency::Latency,
-        runtime::{Containers, Simulated},
-    },
+    sandbox::{faults::FaultRule, latency::Latency, runtime::Simulated},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::time::Instant;
@@ -43,8 +36,12 @@ use tokio::time::Instant;
 mod crash;
 #[path = "../support/lab.rs"]
 mod lab;
+#[path = "../support/memory.rs"]
+#[expect(dead_code, reason = "other suites ask for more")]
+mod memory;
 use crash::crash;
-use lab::{Lab, Parts};
+use lab::Lab;
+use memory::{Blueprint, House};
 
 /// Longest simulated time that any session may take to close.
 const PATIENCE: Span = Span::from_mins(60 * 24);
@@ -83,11 +80,8 @@ pub fn run_seed(seed: u64, loud: bool) -> Result<Outcome, String> {
 
 struct World {
     rng: SmallRng,
-    sandbox: Sandbox,
-    containers: Arc<Simulated>,
-    parts: Parts,
+    house: House,
     policy: Policy,
-    folder: tempfile::TempDir,
     small_disk: bool,
     disk_full_until: Option<Timestamp>,
     /// Whether somebody sets our clock now and then.
@@ -102,40 +96,12 @@ impl World {
     async fn new(seed: u64, loud: bool) -> World {
         let mut rng = SmallRng::seed_from_u64(seed);
         let epoch = Timestamp::from_millis(1_795_000_000_000 + rng.random_range(0..86_400_000));
-        let clock = Clock::simulated(epoch);
-        // AWS's clock is never set, and need not agree with ours.
-        let apart: i64 = if rng.random_bool(0.1) { rng.random_range(-600_000..600_000) } else { 0 };
-        let aws_clock = Clock::simulated(Timestamp::from_millis(epoch.as_millis() + apart));
-        let containers = Arc::new(Simulated::new());
-        let config = SandboxConfig {
-            seed,
-            faults: Vec::new(),
-            latency: latency(&mut rng),
-            clock: aws_clock.clone(),
-            containers: Arc::clone(&containers) as Arc<dyn Containers>,
-            region: "us-east-1".to_owned(),
-            endpoint: None,
-        };
-        let sandbox = Sandbox::new(config);
-        let mut cloud = lab::cloud_config(&clock);
-        cloud.http_client = Some(sandbox.http_client());
-        cloud.registry_transport = Some(sandbox.transport());
-        let folder = tempfile::tempdir().unwrap();
-        let parts = Parts {
-            cloud: Cloud::connect(cloud).await,
-            journal: Journal::in_memory(clock.clone()),
-            clock,
-            transport: sandbox.transport(),
-            workspace: folder.path().join("images"),
-            seed,
-            max_sessions: 100,
-            mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
-        };
-        let source = ImageSource::Executable {
-            path: lab::tiny_executable(folder.path()).display().to_string(),
-            args: vec!["predictor".to_owned(), "serve".to_owned()],
-            config: ImageConfig::default(),
-        };
+        // AWS's clock need not agree with ours.
+        let apart = if rng.random_bool(0.1) { rng.random_range(-600_000..600_000) } else { 0 };
+        let latency = latency(&mut rng);
+        let blueprint = Blueprint { epoch, apart, max_sessions: 100, ..Blueprint::new(seed, latency) };
+        let house = House::build(blueprint).await;
+        let source = house.program(&["predictor", "serve"]);
         let mut policy = vary(lab::policy("lab", source), &mut rng, epoch);
         policy.task.environment = behaviour(&mut rng);
         // On as by default, but for a quarter; by the seed itself, so that nothing else of the world hangs on it.
@@ -148,11 +114,8 @@ impl World {
         let prices_move = rng.random_bool(0.2);
         World {
             rng,
-            sandbox,
-            containers,
-            parts,
+            house,
             policy,
-            folder,
             small_disk,
             disk_full_until: None,
             clock_is_set,
@@ -166,7 +129,7 @@ impl World {
     async fn plant_foreign(&self) -> Result<Vec<String>, String> {
         let stranger = SessionId::new("somebody-else", 7);
         let owner = Owner { session: &stranger, owner: "stranger" };
-        let cloud = &self.parts.cloud;
+        let cloud = &self.house.parts.cloud;
         let network = cloud.survey(None, &[]).await.map_err(|fault| fault.to_string())?;
         let specs = [
             (ResourceKind::Repository, Spec::repository("theirs/app".to_owned())),
@@ -191,22 +154,20 @@ impl World {
         let image = ImageSpec::plain("theirs/app", "v1", self.policy.image.source.clone());
         let desk = Desk::silent(cloud, owner);
         labguard::image::ensure(&desk, &image).await.map_err(|fault| format!("planting an image: {fault}"))?;
-        let mut there = self.sandbox.leftovers();
-        there.sort();
-        Ok(there)
+        Ok(self.house.left())
     }
 
     async fn play(mut self) -> Result<Outcome, String> {
         let foreign = self.plant_foreign().await?;
         for rule in faults(&mut self.rng) {
-            self.sandbox.add_fault(rule);
+            self.house.sandbox.add_fault(rule);
         }
         let began = Instant::now();
         let crashes_planned = [0, 0, 1, 1, 2, 4][self.rng.random_range(0..6)];
         let mut crashes = 0;
         let book = BTreeMap::from([(self.policy.name.clone(), self.policy.clone())]);
         let fuse = Fuse::new();
-        let mut lab = Lab::start(&self.parts, book.clone(), Some(fuse.checkpoint())).await;
+        let mut lab = Lab::start(&self.house.parts, book.clone(), Some(fuse.checkpoint())).await;
         if crashes_planned > 0 {
             fuse.arm(self.rng.random_range(1..160));
         }
@@ -229,7 +190,7 @@ impl World {
                     self.check_record(&id).await?;
                     tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..5_000))).await;
                     fuse.disarm();
-                    lab = Lab::start(&self.parts, book.clone(), Some(fuse.checkpoint())).await;
+                    lab = Lab::start(&self.house.parts, book.clone(), Some(fuse.checkpoint())).await;
                     lab.engine.replace_card(self.card.clone());
                     if crashes < crashes_planned {
                         fuse.arm(self.rng.random_range(1..160));
@@ -247,7 +208,7 @@ impl World {
                     if self.rng.random_bool(0.02) {
                         self.check_record(&id).await?;
                     }
-                    users.act(&mut self.rng, &lab, &id, &self.containers, self.parts.clock.now()).await;
+                    users.act(&mut self.rng, &lab, &id, &self.house.containers, self.house.parts.clock.now()).await;
                     if began.elapsed() > PATIENCE.as_duration() {
                         return Err(format!("not closed after {PATIENCE}: {status:#?}"));
                     }
@@ -260,15 +221,15 @@ impl World {
 
     /// Some worlds have a disk that is full for a while now and then.
     fn fill_or_free_the_disk(&mut self) {
-        let now = self.parts.clock.now();
+        let now = self.house.parts.clock.now();
         match self.disk_full_until {
             Some(until) if now >= until => {
-                self.parts.journal.refuse_writes(false);
+                self.house.parts.journal.refuse_writes(false);
                 self.disk_full_until = None;
                 self.say("the disk has room again");
             }
             None if self.small_disk && self.rng.random_bool(0.02) => {
-                self.parts.journal.refuse_writes(true);
+                self.house.parts.journal.refuse_writes(true);
                 self.disk_full_until = Some(now + Span::from_secs(self.rng.random_range(1..90)));
                 self.say("the disk is full");
             }
@@ -279,7 +240,7 @@ impl World {
     fn set_the_clock(&mut self) {
         if self.clock_is_set && self.rng.random_bool(0.01) {
             let by = self.rng.random_range(-600_000..300_000);
-            self.parts.clock.set(by);
+            self.house.parts.clock.set(by);
             self.say(&format!("the clock is set by {by} ms"));
         }
     }
@@ -299,9 +260,8 @@ impl World {
 
     /// A session that its budget could not keep alive was refused: nothing of it is anywhere.
     async fn refused(self, foreign: &[String]) -> Result<Outcome, String> {
-        let mut left = self.sandbox.leftovers();
-        left.sort();
-        let known = self.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
+        let left = self.house.left();
+        let known = self.house.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
         if left != foreign || !known.is_empty() {
             return Err(format!("a refused session left {left:#?} and {} records", known.len()));
         }
@@ -312,22 +272,22 @@ impl World {
             stated: Money::ZERO,
             spend: Money::ZERO,
             simulated: Span::ZERO,
-            calls: self.sandbox.calls().values().sum(),
+            calls: self.house.sandbox.calls().values().sum(),
             journal: Vec::new(),
         })
     }
 
     fn say(&self, text: &str) {
         if self.loud {
-            println!("--- {text} at {}", self.parts.clock.now());
+            println!("--- {text} at {}", self.house.parts.clock.now());
         }
     }
 
     /// The linter is silent on what the journal holds, at any instant.
     async fn check_record(&self, id: &SessionId) -> Result<(), String> {
-        let record = self.parts.journal.record(id).await.map_err(|error| error.to_string())?;
+        let record = self.house.parts.journal.record(id).await.map_err(|error| error.to_string())?;
         let Some(record) = record else { return Ok(()) };
-        let mut findings = invariants::lint(&record, &self.policy, self.parts.clock.now());
+        let mut findings = invariants::lint(&record, &self.policy, self.house.parts.clock.now());
         if self.clock_is_set && !record.is_closed() {
             // A clock that leapt ahead over-counts until AWS's own timestamps settle the account: the receipt is held to it.
             findings.retain(|finding| !finding.text.starts_with("spent "));
@@ -343,16 +303,16 @@ impl World {
         crashes: usize,
     ) -> Result<Outcome, String> {
         self.check_record(id).await?;
-        let mut left = self.sandbox.leftovers();
-        left.sort();
+        let left = self.house.left();
         if left != foreign {
             return Err(format!("foreign before: {foreign:#?}\nthere now: {left:#?}"));
         }
-        let record = self.parts.journal.record(id).await.map_err(|error| error.to_string())?.ok_or("no record")?;
+        let record =
+            self.house.parts.journal.record(id).await.map_err(|error| error.to_string())?.ok_or("no record")?;
         if record.phase != Phase::Ended {
             return Err(format!("closed in phase {}", record.phase));
         }
-        let open = self.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
+        let open = self.house.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
         if !open.is_empty() {
             return Err("the journal still holds an open session".to_owned());
         }
@@ -385,8 +345,7 @@ impl World {
                 record.overshoot.exact()
             ));
         }
-        let journal = self.parts.journal.entries(id).await.map_err(|error| error.to_string())?;
-        drop(self.folder);
+        let journal = self.house.parts.journal.entries(id).await.map_err(|error| error.to_string())?;
         Ok(Outcome {
             journal,
             crashes,
@@ -395,7 +354,7 @@ impl World {
             stated: record.overshoot,
             spend: receipt.total,
             simulated: Span::from(began.elapsed()),
-            calls: self.sandbox.calls().values().sum(),
+            calls: self.house.sandbox.calls().values().sum(),
         })
     }
 }
