@@ -7,25 +7,20 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
     time::Duration,
 };
 
-use futures::FutureExt;
 use labguard::{
     domain::{
         model::{ImageSource, Money, Record, SessionId, Span},
         policy::{FusePolicy, RunMode, Sentinel},
     },
-    reconcile::{Checkpoint, handle::Control},
+    reconcile::handle::Control,
     sandbox::latency::Latency,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use super::{crash::crash, lab::Lab, memory::House, seeds::Seeds};
+use super::{crash::crash, fuse::Fuse, lab::Lab, memory::House, seeds::Seeds};
 
 static SEEDS: Seeds = Seeds {
     count_knob: "LABGUARD_DIES_SEEDS",
@@ -53,24 +48,6 @@ struct Death {
     over: Money,
     stated: Money,
     calls: usize,
-}
-
-/// The end of a checkpoint's patience.
-fn until_the(nth: i64) -> (Checkpoint, Arc<tokio::sync::Notify>) {
-    let (left, told) = (Arc::new(AtomicI64::new(nth)), Arc::new(tokio::sync::Notify::new()));
-    let notify = Arc::clone(&told);
-    let checkpoint: Checkpoint = Arc::new(move |_place| {
-        let (left, notify) = (Arc::clone(&left), Arc::clone(&notify));
-        async move {
-            if left.fetch_sub(1, Ordering::SeqCst) <= 1 {
-                // Everything that reaches a checkpoint from now on is dead too.
-                notify.notify_one();
-                std::future::pending::<()>().await;
-            }
-        }
-        .boxed()
-    });
-    (checkpoint, told)
 }
 
 /// One dying house.
@@ -102,12 +79,14 @@ impl Dying {
         let (budget, single) = (policy.limits.budget, policy.task.run == RunMode::Task);
         // Half the deaths come on the way up, half at any time.
         let nth = if rng.random_bool(0.5) { rng.random_range(1..140) } else { rng.random_range(100..500) };
-        let (checkpoint, dead) = until_the(nth);
-        let lab = Lab::start(&house.parts, BTreeMap::from([("lab".to_owned(), policy)]), Some(checkpoint)).await;
+        let burning = Fuse::new();
+        burning.arm(nth);
+        let book = BTreeMap::from([("lab".to_owned(), policy)]);
+        let lab = Lab::start(&house.parts, book, Some(burning.checkpoint())).await;
         let id = lab.engine.up("lab".to_owned()).await.map_err(|error| error.to_string())?;
         let mut status = lab.engine.follow(id.as_str()).map_err(|error| error.to_string())?;
         tokio::select! {
-            () = dead.notified() => {}
+            () = burning.blown() => {}
             _ = status.wait_for(|status| status.closed_at.is_some()) => {
                 lab.stop().await;
                 return Ok(Death { too_late: true, ..Death::default() });

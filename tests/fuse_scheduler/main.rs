@@ -3,6 +3,9 @@
 
 #[path = "../support/crash.rs"]
 mod crash;
+#[path = "../support/fuse.rs"]
+#[expect(dead_code, reason = "who dies here never comes back")]
+mod fuse;
 #[path = "../support/lab.rs"]
 mod lab;
 #[path = "../support/memory.rs"]

@@ -8,6 +8,8 @@
 
 #[path = "../support/crash.rs"]
 mod crash;
+#[path = "../support/fuse.rs"]
+mod fuse;
 #[path = "../support/lab.rs"]
 mod lab;
 #[path = "../support/memory.rs"]

@@ -2,14 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
     time::Duration,
 };
 
-use futures::FutureExt;
 use labguard::{
     domain::{
         meter::{self, RateBook},
@@ -17,13 +12,14 @@ use labguard::{
         policy::{Policy, SharedBudget, Shares},
     },
     journal::Which,
-    reconcile::{Checkpoint, handle::Control, status::BudgetStatus},
+    reconcile::{handle::Control, status::BudgetStatus},
     sandbox::latency::Latency,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{
     crash::crash,
+    fuse::Fuse,
     lab::{self, Lab, Parts},
     memory::{Blueprint, House},
 };
@@ -156,7 +152,7 @@ impl World {
                     if let Some(crashed) = tokio::select! {
                         acted = self.act(&lab) => Some(acted),
                         // Whatever waits for an engine that is dead goes with it.
-                        () = fuse.watch() => None,
+                        () = fuse.blown() => None,
                     } {
                         crashed?;
                     } else {
@@ -184,7 +180,7 @@ impl World {
 
     fn arm(&mut self, fuse: &Fuse) {
         if self.rng.random_bool(0.5) {
-            fuse.left.store(self.rng.random_range(1..600), Ordering::SeqCst);
+            fuse.arm(self.rng.random_range(1..600));
         }
     }
 
@@ -405,50 +401,4 @@ fn rules(rng: &mut SmallRng) -> Vec<SharedBudget> {
         });
     }
     rules
-}
-
-/// Stops the engine for ever at the n-th checkpoint, as a crash would.
-#[derive(Clone)]
-struct Fuse {
-    left: Arc<AtomicI64>,
-    told: Arc<tokio::sync::Notify>,
-}
-
-impl Fuse {
-    fn new() -> Self {
-        Self { left: Arc::new(AtomicI64::new(i64::MAX)), told: Arc::new(tokio::sync::Notify::new()) }
-    }
-
-    fn disarm(&self) {
-        self.left.store(i64::MAX, Ordering::SeqCst);
-    }
-
-    async fn blown(&self) {
-        self.told.notified().await;
-    }
-
-    async fn watch(&self) {
-        self.told.notified().await;
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        let fuse = self.clone();
-        Arc::new(move |_place| {
-            let fuse = fuse.clone();
-            async move {
-                if fuse.left.load(Ordering::SeqCst) == i64::MAX {
-                    return;
-                }
-                let left = fuse.left.fetch_sub(1, Ordering::SeqCst);
-                if left <= 1 {
-                    // Everything that reaches a checkpoint from now on is dead too.
-                    if left == 1 {
-                        fuse.told.notify_one();
-                    }
-                    std::future::pending::<()>().await;
-                }
-            }
-            .boxed()
-        })
-    }
 }

@@ -1,47 +1,44 @@
 //! One seeded world and its verdict.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use futures::FutureExt;
 use labguard::{
     cloud::Owner,
     domain::{
         decide::invariants,
         meter::RateBook,
         model::{
-            Accounting, Entry, Extension, ImageSpec, Ingress, Money, Phase, RateCard, Receipt, Request, ResourceKey,
-            ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
+            Entry, ImageSpec, Ingress, Money, Phase, RateCard, Receipt, ResourceKey, ResourceKind, SessionId, Span,
+            Spec, Timestamp,
         },
-        policy::{Policy, RunMode, ShutdownPolicy},
+        policy::Policy,
     },
     image::Desk,
     journal::Which,
-    reconcile::{
-        Checkpoint,
-        handle::{CommandError, Control},
-    },
-    sandbox::{faults::FaultRule, latency::Latency, runtime::Simulated},
+    reconcile::handle::{CommandError, Control},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::time::Instant;
 
 #[path = "../support/crash.rs"]
 mod crash;
+#[path = "draws.rs"]
+mod draws;
+#[path = "../support/fuse.rs"]
+mod fuse;
 #[path = "../support/lab.rs"]
 mod lab;
 #[path = "../support/memory.rs"]
 #[expect(dead_code, reason = "other suites ask for more")]
 mod memory;
+#[path = "users.rs"]
+mod users;
 use crash::crash;
+use draws::{behaviour, faults, latency, vary};
+use fuse::Fuse;
 use lab::Lab;
 use memory::{Blueprint, House};
+use users::Users;
 
 /// Longest simulated time that any session may take to close.
 const PATIENCE: Span = Span::from_mins(60 * 24);
@@ -357,203 +354,4 @@ impl World {
             calls: self.house.sandbox.calls().values().sum(),
         })
     }
-}
-
-/// Stops the engine for ever at the n-th checkpoint, as a crash would.
-#[derive(Clone)]
-struct Fuse {
-    left: Arc<AtomicI64>,
-    burnt: Arc<AtomicBool>,
-    told: Arc<tokio::sync::Notify>,
-}
-
-impl Fuse {
-    fn new() -> Self {
-        Self {
-            left: Arc::new(AtomicI64::new(i64::MAX)),
-            burnt: Arc::new(AtomicBool::new(false)),
-            told: Arc::new(tokio::sync::Notify::new()),
-        }
-    }
-
-    fn arm(&self, after: i64) {
-        self.left.store(after, Ordering::SeqCst);
-    }
-
-    fn disarm(&self) {
-        self.left.store(i64::MAX, Ordering::SeqCst);
-        self.burnt.store(false, Ordering::SeqCst);
-    }
-
-    async fn blown(&self) {
-        self.told.notified().await;
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        let fuse = self.clone();
-        Arc::new(move |_place| {
-            let fuse = fuse.clone();
-            async move {
-                let left = fuse.left.load(Ordering::SeqCst);
-                if left != i64::MAX && fuse.left.fetch_sub(1, Ordering::SeqCst) <= 1 {
-                    // Everything that reaches a checkpoint from now on is dead too.
-                    if !fuse.burnt.swap(true, Ordering::SeqCst) {
-                        fuse.told.notify_one();
-                    }
-                    std::future::pending::<()>().await;
-                }
-            }
-            .boxed()
-        })
-    }
-}
-
-/// People who use the session, and operators who meddle.
-struct Users {
-    /// When the last request is made.
-    until: Span,
-    began: Option<Timestamp>,
-    meddle: bool,
-    acts: AtomicUsize,
-}
-
-impl Users {
-    fn new(rng: &mut SmallRng, policy: &Policy) -> Self {
-        let longest = policy.limits.max_lifetime.as_secs();
-        Self {
-            until: Span::from_secs(rng.random_range(0..longest)),
-            began: None,
-            meddle: rng.random_bool(0.4),
-            acts: AtomicUsize::new(0),
-        }
-    }
-
-    async fn act(&mut self, rng: &mut SmallRng, lab: &Lab, id: &SessionId, containers: &Simulated, now: Timestamp) {
-        let began = *self.began.get_or_insert(now);
-        if now.since(began) < self.until && rng.random_bool(0.1) {
-            let url = lab.engine.get(id.as_str()).ok().and_then(|status| status.url.clone());
-            let ip = url.and_then(|url| Some(url.trim_start_matches("http://").split(':').next()?.to_owned()));
-            if let Some(ip) = ip {
-                containers.use_it(&ip, rng.random_range(1..5));
-            }
-        }
-        if self.meddle && rng.random_bool(0.01) && self.acts.fetch_add(1, Ordering::Relaxed) < 6 {
-            let request = match rng.random_range(0..8) {
-                0 => Request::Touch { by: "a person".to_owned() },
-                1 => Request::Extend(Extension::Lifetime { by: Span::from_mins(10) }),
-                2 => Request::Extend(Extension::Budget { by: Money::from_nanos(1_000_000) }),
-                3 => Request::Extend(Extension::Idle { by: Span::from_mins(10) }),
-                4 | 5 => Request::Stop { reason: "lunch".to_owned() },
-                6 => Request::Resume,
-                _ => Request::End { reason: "done".to_owned() },
-            };
-            // What makes no sense in the present phase is refused, which is right.
-            let _ = lab.engine.request(id.to_string(), request).await;
-        }
-    }
-}
-
-fn latency(rng: &mut SmallRng) -> Latency {
-    let mut latency = match rng.random_range(0..3) {
-        0 => Latency::zero(),
-        1 => Latency::fast(),
-        _ => Latency::aws_like(),
-    };
-    latency.throttled = rng.random_bool(0.5);
-    if rng.random_bool(0.2) {
-        latency.interface_linger = Span::from_secs(rng.random_range(1..400));
-        latency.visibility = Span::from_secs(rng.random_range(0..20));
-    }
-    latency
-}
-
-fn faults(rng: &mut SmallRng) -> Vec<FaultRule> {
-    const TEXTS: [&str; 22] = [
-        "*=throttle:20%",
-        "*=server-error:10%",
-        "*=lost-answer:5%",
-        "*=no-answer:5%",
-        "ecs:RunTask=capacity:3",
-        "ecs:RunTask=lost-answer:1",
-        "ecs:*=throttle:50%",
-        "ec2:*=server-error(503):30%",
-        "ecs:DeleteCluster=server-error:4",
-        "ecs:RegisterTaskDefinition=lost-answer:1",
-        "ec2:CreateSecurityGroup=lost-answer:1",
-        "ecr:*=lost-answer:20%",
-        "ecs:RunTask=missing(40s)",
-        "*=expired-token:40",
-        "ecs:RunTask=access-denied",
-        "ec2:DeleteSecurityGroup=access-denied:6",
-        "ecs:DeleteCluster=access-denied:5",
-        "ecs:CreateCluster=service-linked-role:2",
-        "scheduler:CreateScheduleGroup=access-denied",
-        "scheduler:CreateSchedule=access-denied:8",
-        "scheduler:*=server-error:40%",
-        "iam:PutRolePolicy=access-denied",
-    ];
-    let count = [0, 1, 2, 3][rng.random_range(0..4)];
-    (0..count).map(|_| TEXTS[rng.random_range(0..TEXTS.len())].parse().expect("a fault rule")).collect()
-}
-
-/// The script of the simulated container, as its environment.
-fn behaviour(rng: &mut SmallRng) -> Vec<(String, String)> {
-    let script = match rng.random_range(0..12) {
-        0 => ("NEVER_HEALTHY", "1".to_owned()),
-        1 => ("CRASH_AFTER", format!("{}s", rng.random_range(1..300))),
-        2 => ("START_DELAY", format!("{}s", rng.random_range(1..120))),
-        3 => ("UNHEALTHY", format!("{}s..{}s", rng.random_range(1..60), rng.random_range(60..300))),
-        4 => ("MEMORY_KILL", format!("{}s", rng.random_range(1..600))),
-        5 => ("IGNORE_TERM", "1".to_owned()),
-        _ => return Vec::new(),
-    };
-    vec![(format!("LABGUARD_SIM_{}", script.0), script.1)]
-}
-
-fn vary(mut policy: Policy, rng: &mut SmallRng, epoch: Timestamp) -> Policy {
-    let limits = &mut policy.limits;
-    limits.idle_timeout = rng.random_bool(0.8).then(|| Span::from_secs(rng.random_range(30..1_200)));
-    limits.lifetime = Span::from_secs(rng.random_range(60..5_400));
-    limits.max_lifetime = limits.lifetime + Span::from_secs(rng.random_range(0..3_600));
-    if rng.random_bool(0.4) {
-        // A budget that a running task reaches within the hour.
-        limits.budget = Money::from_nanos(rng.random_range(500_000..15_000_000));
-        limits.max_budget = limits.budget + Money::from_nanos(2_000_000);
-    }
-    if rng.random_bool(0.2) {
-        limits.ends_at = Some(epoch + Span::from_secs(rng.random_range(10..3_600)));
-    }
-    if rng.random_bool(0.2) {
-        limits.hours = Some(labguard::domain::policy::Hours {
-            end_cron: format!("{} * * * *", rng.random_range(0..60)),
-            zone: "Europe/Berlin".to_owned(),
-        });
-    }
-    if rng.random_bool(0.3) {
-        policy.end.on_idle = Stage::Stop;
-        policy.end.on_hours = Stage::Stop;
-        policy.end.keep_stopped = Span::from_secs(rng.random_range(10..1_200));
-    }
-    if rng.random_bool(0.2) {
-        policy.task.run = RunMode::Service { desired: rng.random_range(1..3) };
-    }
-    if rng.random_bool(0.1) {
-        policy.end.credentials_expire_at = Some(epoch + Span::from_secs(rng.random_range(400..3_600)));
-    }
-    if rng.random_bool(0.3) {
-        policy.metrics.cloudwatch = vec!["session_spend_dollars".to_owned(), "session_healthy".to_owned()];
-    }
-    if rng.random_bool(0.2) {
-        policy.end.on_shutdown = ShutdownPolicy::Teardown;
-    }
-    policy.task.max_restarts = rng.random_range(0..4);
-    policy.limits.min_lifetime = Span::from_secs([0, 60, 300][rng.random_range(0..3)]);
-    policy.accounting = Accounting {
-        free_tier: rng.random_bool(0.2),
-        credits: Money::from_nanos(if rng.random_bool(0.1) { rng.random_range(0..2_000_000) } else { 0 }),
-        logs_mib_per_hour: rng.random_range(0..20),
-        traffic_mib_per_hour: rng.random_range(0..20),
-        ipv4_by_hour: rng.random_bool(0.1),
-    };
-    policy
 }
