@@ -7,8 +7,6 @@
 use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Instant};
 
 use labguard::{
-    clock::Clock,
-    cloud::Cloud,
     domain::{
         meter::{self, RateBook},
         model::{
@@ -17,20 +15,17 @@ use labguard::{
         },
         policy::{Policy, SharedBudget, Shares},
     },
-    journal::Journal,
-    probe::own_address::Fixed,
     reconcile::handle::Control,
-    sandbox::{
-        Sandbox, SandboxConfig,
-        latency::Latency,
-        runtime::{Containers, Simulated},
-    },
+    sandbox::latency::Latency,
 };
 
 #[path = "../tests/support/lab.rs"]
-#[expect(dead_code, reason = "no executable is run here")]
 mod lab;
-use lab::{Lab, Parts};
+#[path = "../tests/support/memory.rs"]
+#[expect(dead_code, reason = "tests ask for more")]
+mod memory;
+use lab::Lab;
+use memory::{Blueprint, House};
 
 fn main() {
     // `cargo test --benches` only asks whether it runs.
@@ -85,28 +80,8 @@ fn budget(name: &str, scope: Scope, period: Period) -> SharedBudget {
 
 async fn pass(sessions: usize) {
     let opened = Timestamp::from_millis(1_795_000_000_000);
-    let clock = Clock::simulated(opened + Span::from_mins(20 * 60));
-    let sandbox = Sandbox::new(SandboxConfig {
-        seed: 1,
-        faults: Vec::new(),
-        latency: Latency::zero(),
-        clock: clock.clone(),
-        containers: Arc::new(Simulated::new()) as Arc<dyn Containers>,
-        region: "us-east-1".to_owned(),
-        endpoint: None,
-    });
-    let mut cloud = lab::cloud_config(&clock);
-    cloud.http_client = Some(sandbox.http_client());
-    let parts = Parts {
-        cloud: Cloud::connect(cloud).await,
-        journal: Journal::in_memory(clock.clone()),
-        clock: clock.clone(),
-        transport: sandbox.transport(),
-        workspace: std::env::temp_dir().join("labguard-bench-meter"),
-        seed: 1,
-        max_sessions: sessions,
-        mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
-    };
+    let epoch = opened + Span::from_mins(20 * 60);
+    let house = House::build(Blueprint { epoch, max_sessions: sessions, ..Blueprint::new(1, Latency::zero()) }).await;
     let source = ImageSource::Executable { path: "/x".into(), args: Vec::new(), config: ImageConfig::default() };
     let rules = [
         budget("all", Scope::Daemon, Period::Month),
@@ -115,7 +90,7 @@ async fn pass(sessions: usize) {
         budget("owner", Scope::Owner, Period::Life),
         budget("owner-day", Scope::Owner, Period::Day),
     ];
-    let lab = Lab::start_with(&parts, BTreeMap::new(), rules.to_vec(), None).await;
+    let lab = Lab::start_with(&house.parts, BTreeMap::new(), rules.to_vec(), None).await;
     // Nobody looks at these sessions: only the passes are measured.
     lab.tasks.iter().for_each(tokio::task::JoinHandle::abort);
     let mut records = Vec::with_capacity(sessions);
@@ -142,7 +117,7 @@ async fn pass(sessions: usize) {
     println!("one pass                     {median:?} (fastest {:?}, slowest {:?})", took[0], took[passes - 1]);
     println!("  per session                {:?}", median / u32::try_from(sessions).unwrap());
 
-    let (card, now) = (RateBook::embedded().card("us-east-1"), clock.now());
+    let (card, now) = (RateBook::embedded().card("us-east-1"), house.parts.clock.now());
     let midnight = rules[1].stretch(now).0;
     let each = |what: &str, work: &dyn Fn(&Record, &Policy)| {
         let began = stopwatch();

@@ -5,25 +5,22 @@
 //! intended) p50/p99 in simulated time, and for one session the teardown's simulated wall time as a ratio
 //! to the critical path of the simulated latencies and to the same steps done one after another.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use labguard::{
-    clock::Clock,
-    cloud::Cloud,
-    domain::model::{Action, Event, ImageConfig, ImageSource, Money, Record, ResourceKind, Span, Timestamp},
-    journal::{Journal, Which},
-    probe::own_address::Fixed,
+    domain::model::{Action, Event, Money, Record, ResourceKind, Span},
+    journal::Which,
     reconcile::handle::Control,
-    sandbox::{
-        Sandbox, SandboxConfig,
-        latency::Latency,
-        runtime::{Containers, Simulated},
-    },
+    sandbox::latency::Latency,
 };
 
 #[path = "../tests/support/lab.rs"]
 mod lab;
-use lab::{Lab, Parts};
+#[path = "../tests/support/memory.rs"]
+#[expect(dead_code, reason = "tests ask for more")]
+mod memory;
+use lab::Lab;
+use memory::{Blueprint, House};
 
 fn knob(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -43,37 +40,9 @@ fn main() {
     });
 }
 
-async fn world(latency: Latency, max_sessions: usize) -> (Sandbox, Parts) {
-    let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
-    let sandbox = Sandbox::new(SandboxConfig {
-        seed: 1,
-        faults: Vec::new(),
-        latency,
-        clock: clock.clone(),
-        containers: Arc::new(Simulated::new()) as Arc<dyn Containers>,
-        region: "us-east-1".to_owned(),
-        endpoint: None,
-    });
-    let mut cloud = lab::cloud_config(&clock);
-    cloud.http_client = Some(sandbox.http_client());
-    cloud.registry_transport = Some(sandbox.transport());
-    cloud.pace = true;
-    let parts = Parts {
-        cloud: Cloud::connect(cloud).await,
-        journal: Journal::in_memory(clock.clone()),
-        clock,
-        transport: sandbox.transport(),
-        workspace: folder(),
-        seed: 1,
-        max_sessions,
-        mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
-    };
-    (sandbox, parts)
-}
-
-/// Where this run keeps its files.
-fn folder() -> PathBuf {
-    std::env::temp_dir().join(format!("labguard-bench-{}", std::process::id()))
+/// A house whose calls are paced as AWS wants them.
+async fn house(latency: Latency, max_sessions: usize) -> House {
+    House::build(Blueprint { max_sessions, pace: true, ..Blueprint::new(1, latency) }).await
 }
 
 /// Seconds of processor time this process has used.
@@ -90,15 +59,9 @@ fn resident_bytes() -> usize {
 }
 
 async fn crowd(sessions: usize) {
-    let (sandbox, parts) = world(Latency::aws_like(), sessions).await;
-    let folder = folder();
-    std::fs::create_dir_all(&folder).unwrap();
-    let source = ImageSource::Executable {
-        path: lab::tiny_executable(&folder).display().to_string(),
-        args: Vec::new(),
-        config: ImageConfig::default(),
-    };
-    let mut policy = lab::policy("crowd", source);
+    let house = house(Latency::aws_like(), sessions).await;
+    let House { sandbox, parts, .. } = &house;
+    let mut policy = lab::policy("crowd", house.program(&[]));
     policy.limits.idle_timeout = None;
     // AWS takes one CreateCluster and one RegisterTaskDefinition a second (aws-facts §5.1), of which labguard uses four
     // fifths: so many sessions cannot come faster. Their limits are crossed as they came.
@@ -111,7 +74,7 @@ async fn crowd(sessions: usize) {
     policy.predict = None;
     policy.activity.metrics_path = None;
     let before = resident_bytes();
-    let lab = Lab::start(&parts, BTreeMap::from([("crowd".to_owned(), policy)]), None).await;
+    let lab = Lab::start(parts, BTreeMap::from([("crowd".to_owned(), policy)]), None).await;
     for _ in 0..sessions {
         lab.engine.up("crowd".to_owned()).await.unwrap();
         tokio::time::sleep(opening / u32::try_from(sessions).unwrap()).await;
@@ -158,22 +121,15 @@ async fn crowd(sessions: usize) {
     );
     println!("left after all have ended    {}", sandbox.leftovers().len());
     lab.stop().await;
-    let _ = std::fs::remove_dir_all(&folder);
 }
 
 async fn teardown() {
     let latency = Latency::aws_like();
-    let (_sandbox, parts) = world(latency.clone(), 10).await;
-    let folder = folder();
-    std::fs::create_dir_all(&folder).unwrap();
-    let source = ImageSource::Executable {
-        path: lab::tiny_executable(&folder).display().to_string(),
-        args: Vec::new(),
-        config: ImageConfig::default(),
-    };
-    let mut policy = lab::policy("one", source);
+    let house = house(latency.clone(), 10).await;
+    let parts = &house.parts;
+    let mut policy = lab::policy("one", house.program(&[]));
     policy.limits.lifetime = Span::from_mins(5);
-    let lab = Lab::start(&parts, BTreeMap::from([("one".to_owned(), policy)]), None).await;
+    let lab = Lab::start(parts, BTreeMap::from([("one".to_owned(), policy)]), None).await;
     let id = lab.engine.up("one".to_owned()).await.unwrap();
     while parts.journal.record(&id).await.unwrap().is_none_or(|record| !record.is_closed()) {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -196,5 +152,4 @@ async fn teardown() {
     );
     println!("  one after another          {:.2}× of ours", one_after_another as f64 / gone.as_millis() as f64);
     lab.stop().await;
-    let _ = std::fs::remove_dir_all(&folder);
 }

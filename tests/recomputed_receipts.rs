@@ -12,6 +12,9 @@ use std::{
 use labguard::domain::model::{Entry, Event, Money};
 use serde_json::Value;
 
+#[path = "support/seeds.rs"]
+#[expect(dead_code, reason = "a world is replayed by the simulation's own test")]
+mod seeds;
 #[path = "simulation/world.rs"]
 #[expect(dead_code, reason = "what a world tells besides its journal is for the simulation's own test")]
 mod world;
@@ -47,24 +50,10 @@ fn sent(journal: &[Entry]) -> Value {
 }
 
 fn played(seeds: std::ops::RangeInclusive<u64>) -> Vec<(u64, Vec<Entry>)> {
-    let next = std::sync::Mutex::new(seeds);
-    let all = std::sync::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let Some(seed) = next.lock().unwrap().next() else { break };
-                    let outcome = world::run_seed(seed, false).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-                    if !outcome.journal.is_empty() {
-                        all.lock().unwrap().push((seed, outcome.journal));
-                    }
-                }
-            });
-        }
+    let played = seeds::side_by_side(seeds, |seed| {
+        world::run_seed(seed, false).unwrap_or_else(|why| panic!("seed {seed}: {why}")).journal
     });
-    let mut all = all.into_inner().unwrap();
-    all.sort_by_key(|(seed, _)| *seed);
-    all
+    played.into_iter().filter(|(_, journal)| !journal.is_empty()).collect()
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The sandbox's ECS, IAM and STS, driven by AWS's own SDK in memory under paused time: one test per awkward truth.
 
+#[path = "support/sdk.rs"]
+mod sdk;
+
 use std::{sync::Arc, time::Duration};
 
-use aws_credential_types::Credentials;
 use aws_sdk_ecs::{
     error::{DisplayErrorContext, ProvideErrorMetadata},
     types::{
@@ -13,15 +15,15 @@ use aws_sdk_ecs::{
 };
 use bytes::Bytes;
 use labguard::{
-    clock::Clock,
-    domain::model::{Span, Timestamp},
+    domain::model::Span,
     sandbox::{
-        Interruption, Sandbox, SandboxConfig,
+        Interruption, Sandbox,
         faults::FaultRule,
         latency::Latency,
         runtime::{Behaviour, Simulated},
     },
 };
+use sdk::{sandbox, sdk};
 
 const IMAGE: &str = "lab/app:1";
 
@@ -32,18 +34,6 @@ struct Lab {
     iam: aws_sdk_iam::Client,
     sts: aws_sdk_sts::Client,
     subnet: String,
-}
-
-fn sandbox(latency: Latency, containers: Arc<Simulated>) -> Sandbox {
-    Sandbox::new(SandboxConfig {
-        seed: 1,
-        faults: Vec::new(),
-        latency,
-        clock: Clock::simulated(Timestamp::from_millis(1_795_400_000_000)),
-        containers,
-        region: "us-east-1".to_owned(),
-        endpoint: None,
-    })
 }
 
 async fn raw(sandbox: &Sandbox, service: &str, target: Option<&str>, body: &str) -> (u16, String) {
@@ -62,25 +52,19 @@ impl Lab {
     async fn with(latency: Latency) -> Lab {
         let containers = Arc::new(Simulated::new());
         containers.on_image(IMAGE, Behaviour::default());
-        let sandbox = sandbox(latency, Arc::clone(&containers));
+        let sandbox = sandbox(1, 1_795_400_000, latency, Arc::clone(&containers));
         let (_, xml) = raw(&sandbox, "ec2", None, "Action=DescribeSubnets&Version=2016-11-15").await;
         let start = xml.find("<subnetId>").expect("a default subnet") + "<subnetId>".len();
         let subnet = xml[start..].split('<').next().unwrap().to_owned();
-        macro_rules! client {
-            ($sdk:ident) => {
-                $sdk::Client::from_conf(
-                    $sdk::Config::builder()
-                        .behavior_version($sdk::config::BehaviorVersion::latest())
-                        .region($sdk::config::Region::new("us-east-1"))
-                        .credentials_provider(Credentials::new("labguard-sandbox", "x", None, None, "test"))
-                        .endpoint_url("http://sandbox")
-                        .http_client(sandbox.http_client())
-                        .build(),
-                )
-            };
+        let sdk = sdk(&sandbox);
+        Lab {
+            ecs: aws_sdk_ecs::Client::new(&sdk),
+            iam: aws_sdk_iam::Client::new(&sdk),
+            sts: aws_sdk_sts::Client::new(&sdk),
+            sandbox,
+            containers,
+            subnet,
         }
-        let (ecs, iam, sts) = (client!(aws_sdk_ecs), client!(aws_sdk_iam), client!(aws_sdk_sts));
-        Lab { sandbox, containers, ecs, iam, sts, subnet }
     }
 
     async fn quick() -> Lab {

@@ -1,8 +1,10 @@
 //! The sandbox's CloudWatch and tagging API by AWS's own SDKs in memory, and CloudWatch by its older protocols.
 
+#[path = "support/sdk.rs"]
+mod sdk;
+
 use std::sync::Arc;
 
-use aws_credential_types::Credentials;
 use aws_sdk_cloudwatch::{
     error::ProvideErrorMetadata,
     primitives::DateTime,
@@ -12,11 +14,8 @@ use aws_sdk_cloudwatch::{
 };
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 use bytes::Bytes;
-use labguard::{
-    clock::Clock,
-    domain::model::Timestamp,
-    sandbox::{Sandbox, SandboxConfig, latency::Latency, runtime::Simulated},
-};
+use labguard::sandbox::{Sandbox, latency::Latency, runtime::Simulated};
+use sdk::{sandbox, sdk};
 
 const START: i64 = 1_795_400_040;
 
@@ -29,32 +28,12 @@ struct Lab {
 
 impl Lab {
     fn new() -> Lab {
-        let sandbox = Sandbox::new(SandboxConfig {
-            seed: 9,
-            faults: Vec::new(),
-            latency: Latency::zero(),
-            clock: Clock::simulated(Timestamp::from_millis(START * 1000)),
-            containers: Arc::new(Simulated::new()),
-            region: "us-east-1".to_owned(),
-            endpoint: None,
-        });
-        macro_rules! client {
-            ($sdk:ident) => {
-                $sdk::Client::from_conf(
-                    $sdk::Config::builder()
-                        .behavior_version($sdk::config::BehaviorVersion::latest())
-                        .region($sdk::config::Region::new("us-east-1"))
-                        .credentials_provider(Credentials::new("labguard-sandbox", "x", None, None, "test"))
-                        .endpoint_url("http://sandbox")
-                        .http_client(sandbox.http_client())
-                        .build(),
-                )
-            };
-        }
+        let sandbox = sandbox(9, START, Latency::zero(), Arc::new(Simulated::new()));
+        let sdk = sdk(&sandbox);
         Lab {
-            cloudwatch: client!(aws_sdk_cloudwatch),
-            tagging: client!(aws_sdk_resourcegroupstagging),
-            ecs: client!(aws_sdk_ecs),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk),
+            tagging: aws_sdk_resourcegroupstagging::Client::new(&sdk),
+            ecs: aws_sdk_ecs::Client::new(&sdk),
             sandbox,
         }
     }

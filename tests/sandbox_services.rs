@@ -1,17 +1,16 @@
 //! The sandbox's EC2, ECR with its registry, Logs, CloudWatch and tagging: driven by AWS's own SDKs where this project has
 //! them, by hand-written requests where it has not.
 
+#[path = "support/sdk.rs"]
+mod sdk;
+
 use std::sync::Arc;
 
-use aws_credential_types::Credentials;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit, Statistic};
 use aws_sdk_ecr::{error::ProvideErrorMetadata, types::ImageIdentifier};
 use bytes::Bytes;
-use labguard::{
-    clock::Clock,
-    domain::model::Timestamp,
-    sandbox::{Sandbox, SandboxConfig, latency::Latency, runtime::Simulated},
-};
+use labguard::sandbox::{Sandbox, latency::Latency, runtime::Simulated};
+use sdk::{sandbox, sdk};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -27,33 +26,13 @@ struct Lab {
 
 impl Lab {
     fn new() -> Lab {
-        let sandbox = Sandbox::new(SandboxConfig {
-            seed: 5,
-            faults: Vec::new(),
-            latency: Latency::zero(),
-            clock: Clock::simulated(Timestamp::from_millis(START * 1000)),
-            containers: Arc::new(Simulated::new()),
-            region: "us-east-1".to_owned(),
-            endpoint: None,
-        });
-        macro_rules! client {
-            ($sdk:ident) => {
-                $sdk::Client::from_conf(
-                    $sdk::Config::builder()
-                        .behavior_version($sdk::config::BehaviorVersion::latest())
-                        .region($sdk::config::Region::new("us-east-1"))
-                        .credentials_provider(Credentials::new("labguard-sandbox", "x", None, None, "test"))
-                        .endpoint_url("http://sandbox")
-                        .http_client(sandbox.http_client())
-                        .build(),
-                )
-            };
-        }
+        let sandbox = sandbox(5, START, Latency::zero(), Arc::new(Simulated::new()));
+        let sdk = sdk(&sandbox);
         Lab {
-            ecr: client!(aws_sdk_ecr),
-            logs: client!(aws_sdk_cloudwatchlogs),
-            cloudwatch: client!(aws_sdk_cloudwatch),
-            tagging: client!(aws_sdk_resourcegroupstagging),
+            ecr: aws_sdk_ecr::Client::new(&sdk),
+            logs: aws_sdk_cloudwatchlogs::Client::new(&sdk),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&sdk),
+            tagging: aws_sdk_resourcegroupstagging::Client::new(&sdk),
             sandbox,
         }
     }

@@ -7,29 +7,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
     time::Duration,
 };
 
-use futures::FutureExt;
 use labguard::{
     domain::{
         model::{ImageSource, Money, Record, SessionId, Span},
         policy::{FusePolicy, RunMode, Sentinel},
     },
-    reconcile::{Checkpoint, handle::Control},
+    reconcile::handle::Control,
     sandbox::latency::Latency,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use super::{crash::crash, lab::Lab, memory::House};
+use super::{crash::crash, fuse::Fuse, lab::Lab, memory::House, seeds::Seeds};
 
-fn knob(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
+static SEEDS: Seeds = Seeds {
+    count_knob: "LABGUARD_DIES_SEEDS",
+    replay_knob: "LABGUARD_DIES_SEED",
+    default: 100,
+    test: "fuse_scheduler dies",
+};
 
 /// What a death came to.
 #[derive(Debug, Default)]
@@ -50,24 +48,6 @@ struct Death {
     over: Money,
     stated: Money,
     calls: usize,
-}
-
-/// The end of a checkpoint's patience.
-fn until_the(nth: i64) -> (Checkpoint, Arc<tokio::sync::Notify>) {
-    let (left, told) = (Arc::new(AtomicI64::new(nth)), Arc::new(tokio::sync::Notify::new()));
-    let notify = Arc::clone(&told);
-    let checkpoint: Checkpoint = Arc::new(move |_place| {
-        let (left, notify) = (Arc::clone(&left), Arc::clone(&notify));
-        async move {
-            if left.fetch_sub(1, Ordering::SeqCst) <= 1 {
-                // Everything that reaches a checkpoint from now on is dead too.
-                notify.notify_one();
-                std::future::pending::<()>().await;
-            }
-        }
-        .boxed()
-    });
-    (checkpoint, told)
 }
 
 /// One dying house.
@@ -99,12 +79,14 @@ impl Dying {
         let (budget, single) = (policy.limits.budget, policy.task.run == RunMode::Task);
         // Half the deaths come on the way up, half at any time.
         let nth = if rng.random_bool(0.5) { rng.random_range(1..140) } else { rng.random_range(100..500) };
-        let (checkpoint, dead) = until_the(nth);
-        let lab = Lab::start(&house.parts, BTreeMap::from([("lab".to_owned(), policy)]), Some(checkpoint)).await;
+        let burning = Fuse::new();
+        burning.arm(nth);
+        let book = BTreeMap::from([("lab".to_owned(), policy)]);
+        let lab = Lab::start(&house.parts, book, Some(burning.checkpoint())).await;
         let id = lab.engine.up("lab".to_owned()).await.map_err(|error| error.to_string())?;
         let mut status = lab.engine.follow(id.as_str()).map_err(|error| error.to_string())?;
         tokio::select! {
-            () = dead.notified() => {}
+            () = burning.blown() => {}
             _ = status.wait_for(|status| status.closed_at.is_some()) => {
                 lab.stop().await;
                 return Ok(Death { too_late: true, ..Death::default() });
@@ -199,35 +181,14 @@ fn with_a_guard_inside_too_no_task_outlives_its_lease_whenever_labguard_dies() {
 }
 
 fn die_often(fuse: &FusePolicy) {
-    if let Some(seed) = knob("LABGUARD_DIES_SEED") {
-        println!("seed {seed}: {:#?}", run(seed, fuse));
-        return;
-    }
-    let seeds = knob("LABGUARD_DIES_SEEDS").unwrap_or(100);
-    let next = AtomicU64::new(1);
-    let deaths = std::sync::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > seeds {
-                        break;
-                    }
-                    let death = run(seed, fuse);
-                    deaths.lock().unwrap().push((seed, death));
-                }
-            });
-        }
-    });
-    let deaths = deaths.into_inner().unwrap();
-    let failed: Vec<_> = deaths.iter().filter_map(|(seed, it)| Some((seed, it.as_ref().err()?))).collect();
-    let died: Vec<&Death> = deaths.iter().filter_map(|(_, it)| it.as_ref().ok()).filter(|it| !it.too_late).collect();
+    let Some(played) = SEEDS.run(|seed, _| run(seed, fuse), Vec::push) else { return };
+    let died: Vec<&Death> = played.total.iter().filter(|death| !death.too_late).collect();
     let count = |wanted: &dyn Fn(&Death) -> bool| died.iter().filter(|death| wanted(death)).count();
     let (running, gap) = (count(&|it| it.running), count(&|it| it.in_the_gap));
     println!(
-        "{seeds} seeds: {} died in time, {running} while something ran, {gap} of these before its stop could be set; {} left \
+        "{} seeds: {} died in time, {running} while something ran, {gap} of these before its stop could be set; {} left \
          something unscheduled that costs no compute; single tasks ran on for {} at most; {} over the budget by at most {}, stated at most {}; {} schedules at most",
+        played.seeds,
         died.len(),
         count(&|it| it.unscheduled > 0),
         died.iter().filter(|it| it.single).map(|it| it.after).max().unwrap_or_default(),
@@ -236,7 +197,7 @@ fn die_often(fuse: &FusePolicy) {
         died.iter().map(|it| it.stated).max().unwrap_or_default().exact(),
         died.iter().map(|it| it.calls).max().unwrap_or_default(),
     );
-    assert!(failed.is_empty(), "{} of {seeds} seeds failed: {failed:#?}", failed.len());
+    played.none_failed();
     assert!(running * 4 > died.len(), "too few deaths met a running task to prove anything");
     assert!(gap * 5 <= running, "the net comes too late too often: {gap} of {running}");
 }

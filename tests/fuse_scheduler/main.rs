@@ -3,11 +3,16 @@
 
 #[path = "../support/crash.rs"]
 mod crash;
+#[path = "../support/fuse.rs"]
+#[expect(dead_code, reason = "who dies here never comes back")]
+mod fuse;
 #[path = "../support/lab.rs"]
 mod lab;
 #[path = "../support/memory.rs"]
 #[expect(dead_code, reason = "other suites plant images as well")]
 mod memory;
+#[path = "../support/seeds.rs"]
+mod seeds;
 
 mod contract;
 mod dies;

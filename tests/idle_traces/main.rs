@@ -2,6 +2,8 @@
 //!
 //! `cargo test --test idle_traces -- --nocapture` prints precision and recall.
 
+#[path = "../support/deployed.rs"]
+mod deployed;
 #[path = "../support/lab.rs"]
 #[expect(dead_code, reason = "only the policy is needed")]
 mod lab;

@@ -18,15 +18,17 @@ use labguard::{
         decide::{self, Rules},
         meter::RateBook,
         model::{
-            Action, Cause, Effect, Event, HealthReading, Identity, ImageSource, Money, Network, Observation, Phase,
-            RateCard, Record, Request, ResourceKey, ResourceKind, SessionId, Source, SourceReading, Span, Subnet,
-            TaskFacts, TaskSize, TaskStatus, Timestamp, Whose, range::first_address,
+            Cause, Event, HealthReading, ImageSource, Money, Observation, Phase, RateCard, Record, Request,
+            ResourceKey, Source, SourceReading, Span, TaskSize, Timestamp, Whose, range::first_address,
         },
         policy::{ActivityPolicy, Combine, Policy},
     },
 };
 
-use crate::lab;
+use crate::{
+    deployed::{deploy, opened},
+    lab,
+};
 
 /// The idle time-out, in seconds.
 pub const IDLE: u64 = 20 * 60;
@@ -512,38 +514,8 @@ fn begin() -> Timestamp {
 /// A session whose task has just been started.
 fn starting(policy: &Policy) -> Record {
     let at = begin();
-    let event = Event::Opened {
-        name: "trace".to_owned(),
-        owner: "trace".to_owned(),
-        group: String::new(),
-        policy: serde_json::to_value(policy).unwrap(),
-        overshoot: Money::ZERO,
-    };
-    let mut record = Record::open(SessionId::new("trace", 1), at, &event).unwrap();
-    let identity =
-        Identity { account: "000000000000".to_owned(), arn: "arn:x".to_owned(), region: "us-east-1".to_owned() };
-    let subnets = vec![Subnet { id: "subnet-1".to_owned(), zone: "us-east-1a".to_owned() }];
-    record.apply(at, &Event::Identified { identity });
-    record.apply(at, &Event::Surveyed { network: Network { vpc: "vpc-1".to_owned(), subnets } });
-    for kind in [
-        ResourceKind::LogGroup,
-        ResourceKind::ExecutionRole,
-        ResourceKind::Cluster,
-        ResourceKind::SecurityGroup,
-        ResourceKind::TaskDefinition,
-        ResourceKind::Task,
-    ] {
-        let key = if kind == ResourceKind::Task { ResourceKey::task(1) } else { ResourceKey::only(kind) };
-        let size = (kind == ResourceKind::Task).then_some(TaskSize::SMALLEST);
-        record.apply(at, &Event::Intended { key, action: Action::Create, name: kind.describe().to_owned(), size });
-        let id = Some(format!("id-of-{kind}"));
-        record.apply(at, &Event::Done { key, action: Action::Create, effect: Effect::Created, id });
-    }
-    let mut facts = TaskFacts::new("arn:aws:ecs:us-east-1:000000000000:task/c/1");
-    facts.status = TaskStatus::Running;
-    (facts.pull_started_at, facts.started_at) = (Some(at), Some(at));
-    facts.public_ip = Some("127.64.0.1".to_owned());
-    record.apply(at, &Event::TaskSeen { key: ResourceKey::task(1), facts, size: TaskSize::SMALLEST });
+    let mut record = opened(policy, at);
+    deploy(&mut record, at, at);
     record.apply(at, &Event::Entered { phase: Phase::Starting, because: "its task is asked for".to_owned() });
     record
 }

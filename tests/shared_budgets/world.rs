@@ -2,39 +2,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
     time::Duration,
 };
 
-use futures::FutureExt;
 use labguard::{
-    clock::Clock,
-    cloud::Cloud,
     domain::{
         meter::{self, RateBook},
-        model::{
-            Cause, ImageConfig, ImageSource, Money, Period, RateCard, Record, Request, Scope, SessionId, Span, Stage,
-            Timestamp,
-        },
+        model::{Cause, Money, Period, RateCard, Record, Request, Scope, SessionId, Span, Stage, Timestamp},
         policy::{Policy, SharedBudget, Shares},
     },
-    journal::{Journal, Which},
-    probe::own_address::Fixed,
-    reconcile::{Checkpoint, handle::Control, status::BudgetStatus},
-    sandbox::{
-        Sandbox, SandboxConfig,
-        latency::Latency,
-        runtime::{Containers, Simulated},
-    },
+    journal::Which,
+    reconcile::{handle::Control, status::BudgetStatus},
+    sandbox::latency::Latency,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::{
     crash::crash,
+    fuse::Fuse,
     lab::{self, Lab, Parts},
+    memory::{Blueprint, House},
 };
 
 /// What worlds came to.
@@ -53,7 +40,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn add(&mut self, other: &Outcome) {
+    pub fn add(&mut self, other: Outcome) {
         self.sessions += other.sessions;
         self.refused += other.refused;
         self.ended_by_shared += other.ended_by_shared;
@@ -92,8 +79,7 @@ struct Bound {
 
 struct World {
     rng: SmallRng,
-    sandbox: Sandbox,
-    parts: Parts,
+    house: House,
     card: RateCard,
     book: BTreeMap<String, Policy>,
     rules: Vec<SharedBudget>,
@@ -101,7 +87,6 @@ struct World {
     /// Every rule that was ever in force, by name.
     ever: Vec<SharedBudget>,
     outcome: Outcome,
-    _folder: tempfile::TempDir,
 }
 
 impl World {
@@ -110,35 +95,9 @@ impl World {
         // Some worlds begin shortly before a midnight of the zone that their days are in.
         let midnight = "2026-11-25T00:00:00Z".parse::<Timestamp>().unwrap();
         let epoch = midnight - Span::from_mins(if rng.random_bool(0.5) { rng.random_range(2..15) } else { 900 });
-        let clock = Clock::simulated(epoch);
-        let sandbox = Sandbox::new(SandboxConfig {
-            seed,
-            faults: Vec::new(),
-            latency: latency(&mut rng),
-            clock: clock.clone(),
-            containers: Arc::new(Simulated::new()) as Arc<dyn Containers>,
-            region: "us-east-1".to_owned(),
-            endpoint: None,
-        });
-        let mut cloud = lab::cloud_config(&clock);
-        cloud.http_client = Some(sandbox.http_client());
-        cloud.registry_transport = Some(sandbox.transport());
-        let folder = tempfile::tempdir().unwrap();
-        let parts = Parts {
-            cloud: Cloud::connect(cloud).await,
-            journal: Journal::in_memory(clock.clone()),
-            clock,
-            transport: sandbox.transport(),
-            workspace: folder.path().join("images"),
-            seed,
-            max_sessions: 100,
-            mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
-        };
-        let source = ImageSource::Executable {
-            path: lab::tiny_executable(folder.path()).display().to_string(),
-            args: Vec::new(),
-            config: ImageConfig::default(),
-        };
+        let latency = latency(&mut rng);
+        let house = House::build(Blueprint { epoch, max_sessions: 100, ..Blueprint::new(seed, latency) }).await;
+        let source = house.program(&[]);
         let mut book = BTreeMap::new();
         for owner in ["ada", "bob", "eve"] {
             let mut policy = lab::policy(owner, source.clone());
@@ -166,11 +125,11 @@ impl World {
         let rules = rules(&mut rng);
         let card = RateBook::embedded().card("us-east-1");
         let (bounds, ever, outcome) = (BTreeMap::new(), rules.clone(), Outcome::default());
-        World { rng, sandbox, parts, card, book, rules, bounds, ever, outcome, _folder: folder }
+        World { rng, house, card, book, rules, bounds, ever, outcome }
     }
 
     async fn play(mut self) -> Result<Outcome, String> {
-        let began = self.parts.clock.now();
+        let began = self.house.parts.clock.now();
         let length = Span::from_mins(self.rng.random_range(5..14));
         let fuse = Fuse::new();
         let mut lab = self.start(&fuse).await;
@@ -187,13 +146,13 @@ impl World {
                     self.arm(&fuse);
                 }
                 () = tokio::time::sleep(step) => {
-                    if self.parts.clock.now().since(began) > length {
+                    if self.house.parts.clock.now().since(began) > length {
                         break;
                     }
                     if let Some(crashed) = tokio::select! {
                         acted = self.act(&lab) => Some(acted),
                         // Whatever waits for an engine that is dead goes with it.
-                        () = fuse.watch() => None,
+                        () = fuse.blown() => None,
                     } {
                         crashed?;
                     } else {
@@ -203,7 +162,7 @@ impl World {
             }
         }
         fuse.disarm();
-        let ended_at = self.parts.clock.now();
+        let ended_at = self.house.parts.clock.now();
         self.end_all(&lab).await?;
         self.outcome.simulated_minutes = ended_at.since(began).as_secs() / 60;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -214,14 +173,14 @@ impl World {
 
     async fn start(&self, fuse: &Fuse) -> Lab {
         // Ids must not repeat across restarts.
-        let seed = self.parts.seed.wrapping_add(1_000_003 * self.outcome.crashes as u64);
-        let parts = Parts { seed, ..self.parts.clone() };
+        let seed = self.house.parts.seed.wrapping_add(1_000_003 * self.outcome.crashes as u64);
+        let parts = Parts { seed, ..self.house.parts.clone() };
         Lab::start_with(&parts, self.book.clone(), self.rules.clone(), Some(fuse.checkpoint())).await
     }
 
     fn arm(&mut self, fuse: &Fuse) {
         if self.rng.random_bool(0.5) {
-            fuse.left.store(self.rng.random_range(1..600), Ordering::SeqCst);
+            fuse.arm(self.rng.random_range(1..600));
         }
     }
 
@@ -282,7 +241,7 @@ impl World {
     }
 
     async fn records(&self) -> Result<Vec<Record>, String> {
-        self.parts.journal.records(Which::All).await.map_err(|error| error.to_string())
+        self.house.parts.journal.records(Which::All).await.map_err(|error| error.to_string())
     }
 
     /// Notes what every budget must hold, by what the engine says of it now.
@@ -347,13 +306,13 @@ impl World {
 
     async fn verdict(mut self) -> Result<Outcome, String> {
         let records = self.records().await?;
-        let left = self.sandbox.leftovers();
+        let left = self.house.left();
         if !left.is_empty() {
             return Err(format!("left behind: {left:?}"));
         }
         let mut days = BTreeSet::new();
         for ((name, of, from), bound) in &self.bounds {
-            let until = bound.rule.stretch(*from).1.unwrap_or(Timestamp::MAX).min(self.parts.clock.now());
+            let until = bound.rule.stretch(*from).1.unwrap_or(Timestamp::MAX).min(self.house.parts.clock.now());
             days.extend((bound.rule.period == Period::Day).then_some(*from));
             // A rule that was replaced holds no longer: what came after it is another rule's.
             if !self.rules.contains(&bound.rule) {
@@ -442,50 +401,4 @@ fn rules(rng: &mut SmallRng) -> Vec<SharedBudget> {
         });
     }
     rules
-}
-
-/// Stops the engine for ever at the n-th checkpoint, as a crash would.
-#[derive(Clone)]
-struct Fuse {
-    left: Arc<AtomicI64>,
-    told: Arc<tokio::sync::Notify>,
-}
-
-impl Fuse {
-    fn new() -> Self {
-        Self { left: Arc::new(AtomicI64::new(i64::MAX)), told: Arc::new(tokio::sync::Notify::new()) }
-    }
-
-    fn disarm(&self) {
-        self.left.store(i64::MAX, Ordering::SeqCst);
-    }
-
-    async fn blown(&self) {
-        self.told.notified().await;
-    }
-
-    async fn watch(&self) {
-        self.told.notified().await;
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        let fuse = self.clone();
-        Arc::new(move |_place| {
-            let fuse = fuse.clone();
-            async move {
-                if fuse.left.load(Ordering::SeqCst) == i64::MAX {
-                    return;
-                }
-                let left = fuse.left.fetch_sub(1, Ordering::SeqCst);
-                if left <= 1 {
-                    // Everything that reaches a checkpoint from now on is dead too.
-                    if left == 1 {
-                        fuse.told.notify_one();
-                    }
-                    std::future::pending::<()>().await;
-                }
-            }
-            .boxed()
-        })
-    }
 }

@@ -7,19 +7,48 @@
 //!
 //! `LABGUARD_SIM_SEEDS=N` runs N seeds (2,000 by default), `LABGUARD_SIM_SEED=S` replays one with its log.
 
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod world;
 
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
 
 use labguard::domain::model::Money;
+use seeds::Seeds;
 use world::{Outcome, run_seed};
 
-fn knob(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+static SEEDS: Seeds =
+    Seeds { count_knob: "LABGUARD_SIM_SEEDS", replay_knob: "LABGUARD_SIM_SEED", default: 2_000, test: "simulation" };
+
+/// What all worlds came to.
+#[derive(Default)]
+struct Total {
+    crashes: usize,
+    events: usize,
+    calls: u64,
+    simulated_millis: u64,
+    spend: Money,
+    /// By how much sessions passed their budgets, and by how much it was stated that they may.
+    over_budget: Vec<(Money, Money)>,
+    causes: BTreeMap<String, usize>,
+}
+
+impl Total {
+    fn add(&mut self, outcome: Outcome) {
+        self.crashes += outcome.crashes;
+        self.events += outcome.journal.len();
+        self.calls += outcome.calls;
+        self.simulated_millis += outcome.simulated.as_millis();
+        self.spend += outcome.spend;
+        if outcome.over_budget > Money::ZERO {
+            self.over_budget.push((outcome.over_budget, outcome.stated));
+        }
+        *self.causes.entry(outcome.cause).or_default() += 1;
+    }
 }
 
 /// How far sessions passed their budgets, in parts of what had been stated.
-fn overshoots(over: Vec<(Money, Money)>) -> String {
+fn overshoots(over: &[(Money, Money)]) -> String {
     let mut parts: Vec<i64> = over.iter().map(|(over, stated)| over.nanos() * 1000 / stated.nanos().max(1)).collect();
     parts.sort_unstable();
     let at = |share: usize| parts.get(parts.len().saturating_sub(1) * share / 1000).map_or(0, |part| *part);
@@ -37,69 +66,18 @@ fn overshoots(over: Vec<(Money, Money)>) -> String {
 
 #[test]
 fn every_seed_ends_with_nothing_left_and_nothing_foreign_touched() {
-    if let Some(seed) = knob("LABGUARD_SIM_SEED") {
-        let outcome = run_seed(seed, true).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
-        println!("seed {seed}: {outcome:#?}");
-        return;
-    }
-    let seeds = knob("LABGUARD_SIM_SEEDS").unwrap_or(2_000);
-    let next = AtomicU64::new(1);
-    let crashes = AtomicUsize::new(0);
-    let all_events = AtomicUsize::new(0);
-    let over_budget = std::sync::Mutex::new(Vec::<(Money, Money)>::new());
-    let (all_calls, all_millis, all_nanos) = (AtomicU64::new(0), AtomicU64::new(0), AtomicI64::new(0));
-    let failures = std::sync::Mutex::new(Vec::new());
-    let causes = std::sync::Mutex::new(std::collections::BTreeMap::<String, usize>::new());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > seeds {
-                        break;
-                    }
-                    match run_seed(seed, false) {
-                        Ok(Outcome {
-                            crashes: crashed,
-                            cause,
-                            over_budget: over,
-                            stated,
-                            calls,
-                            simulated,
-                            spend,
-                            journal,
-                        }) => {
-                            crashes.fetch_add(crashed, Ordering::Relaxed);
-                            all_calls.fetch_add(calls, Ordering::Relaxed);
-                            all_millis.fetch_add(simulated.as_millis(), Ordering::Relaxed);
-                            all_nanos.fetch_add(spend.nanos(), Ordering::Relaxed);
-                            all_events.fetch_add(journal.len(), Ordering::Relaxed);
-                            if over > Money::ZERO {
-                                over_budget.lock().unwrap().push((over, stated));
-                            }
-                            *causes.lock().unwrap().entry(cause).or_default() += 1;
-                        }
-                        Err(failure) => failures.lock().unwrap().push((seed, failure)),
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap();
+    let Some(played) = SEEDS.run(run_seed, Total::add) else { return };
+    let total = &played.total;
     println!(
-        "{seeds} seeds, {:.0} simulated hours, {} AWS calls, {} events, {} spent, {} crashes, endings: {:?}\n{}",
-        all_millis.load(Ordering::Relaxed) as f64 / 3_600_000.0,
-        all_calls.load(Ordering::Relaxed),
-        all_events.load(Ordering::Relaxed),
-        Money::from_nanos(all_nanos.load(Ordering::Relaxed)),
-        crashes.load(Ordering::Relaxed),
-        causes.into_inner().unwrap(),
-        overshoots(over_budget.into_inner().unwrap()),
+        "{} seeds, {:.0} simulated hours, {} AWS calls, {} events, {} spent, {} crashes, endings: {:?}\n{}",
+        played.seeds,
+        total.simulated_millis as f64 / 3_600_000.0,
+        total.calls,
+        total.events,
+        total.spend,
+        total.crashes,
+        total.causes,
+        overshoots(&total.over_budget),
     );
-    for (seed, failure) in failures.iter().take(10) {
-        println!(
-            "seed {seed} failed: {failure}\n  replay: LABGUARD_SIM_SEED={seed} cargo test --test simulation -- --nocapture"
-        );
-    }
-    assert!(failures.is_empty(), "{} of {seeds} seeds failed; the first: {:?}", failures.len(), failures.first());
+    played.none_failed();
 }

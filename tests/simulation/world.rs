@@ -1,50 +1,44 @@
 //! One seeded world and its verdict.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use futures::FutureExt;
 use labguard::{
-    clock::Clock,
-    cloud::{Cloud, Owner},
+    cloud::Owner,
     domain::{
         decide::invariants,
         meter::RateBook,
         model::{
-            Accounting, Entry, Extension, ImageConfig, ImageSource, ImageSpec, Ingress, Money, Phase, RateCard,
-            Receipt, Request, ResourceKey, ResourceKind, SessionId, Span, Spec, Stage, Timestamp,
+            Entry, ImageSpec, Ingress, Money, Phase, RateCard, Receipt, ResourceKey, ResourceKind, SessionId, Span,
+            Spec, Timestamp,
         },
-        policy::{Policy, RunMode, ShutdownPolicy},
+        policy::Policy,
     },
     image::Desk,
-    journal::{Journal, Which},
-    probe::own_address::Fixed,
-    reconcile::{
-        Checkpoint,
-        handle::{CommandError, Control},
-    },
-    sandbox::{
-        Sandbox, SandboxConfig,
-        faults::FaultRule,
-        latency::Latency,
-        runtime::{Containers, Simulated},
-    },
+    journal::Which,
+    reconcile::handle::{CommandError, Control},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::time::Instant;
 
 #[path = "../support/crash.rs"]
 mod crash;
+#[path = "draws.rs"]
+mod draws;
+#[path = "../support/fuse.rs"]
+mod fuse;
 #[path = "../support/lab.rs"]
 mod lab;
+#[path = "../support/memory.rs"]
+#[expect(dead_code, reason = "other suites ask for more")]
+mod memory;
+#[path = "users.rs"]
+mod users;
 use crash::crash;
-use lab::{Lab, Parts};
+use draws::{behaviour, faults, latency, vary};
+use fuse::Fuse;
+use lab::Lab;
+use memory::{Blueprint, House};
+use users::Users;
 
 /// Longest simulated time that any session may take to close.
 const PATIENCE: Span = Span::from_mins(60 * 24);
@@ -83,11 +77,8 @@ pub fn run_seed(seed: u64, loud: bool) -> Result<Outcome, String> {
 
 struct World {
     rng: SmallRng,
-    sandbox: Sandbox,
-    containers: Arc<Simulated>,
-    parts: Parts,
+    house: House,
     policy: Policy,
-    folder: tempfile::TempDir,
     small_disk: bool,
     disk_full_until: Option<Timestamp>,
     /// Whether somebody sets our clock now and then.
@@ -102,40 +93,12 @@ impl World {
     async fn new(seed: u64, loud: bool) -> World {
         let mut rng = SmallRng::seed_from_u64(seed);
         let epoch = Timestamp::from_millis(1_795_000_000_000 + rng.random_range(0..86_400_000));
-        let clock = Clock::simulated(epoch);
-        // AWS's clock is never set, and need not agree with ours.
-        let apart: i64 = if rng.random_bool(0.1) { rng.random_range(-600_000..600_000) } else { 0 };
-        let aws_clock = Clock::simulated(Timestamp::from_millis(epoch.as_millis() + apart));
-        let containers = Arc::new(Simulated::new());
-        let config = SandboxConfig {
-            seed,
-            faults: Vec::new(),
-            latency: latency(&mut rng),
-            clock: aws_clock.clone(),
-            containers: Arc::clone(&containers) as Arc<dyn Containers>,
-            region: "us-east-1".to_owned(),
-            endpoint: None,
-        };
-        let sandbox = Sandbox::new(config);
-        let mut cloud = lab::cloud_config(&clock);
-        cloud.http_client = Some(sandbox.http_client());
-        cloud.registry_transport = Some(sandbox.transport());
-        let folder = tempfile::tempdir().unwrap();
-        let parts = Parts {
-            cloud: Cloud::connect(cloud).await,
-            journal: Journal::in_memory(clock.clone()),
-            clock,
-            transport: sandbox.transport(),
-            workspace: folder.path().join("images"),
-            seed,
-            max_sessions: 100,
-            mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
-        };
-        let source = ImageSource::Executable {
-            path: lab::tiny_executable(folder.path()).display().to_string(),
-            args: vec!["predictor".to_owned(), "serve".to_owned()],
-            config: ImageConfig::default(),
-        };
+        // AWS's clock need not agree with ours.
+        let apart = if rng.random_bool(0.1) { rng.random_range(-600_000..600_000) } else { 0 };
+        let latency = latency(&mut rng);
+        let blueprint = Blueprint { epoch, apart, max_sessions: 100, ..Blueprint::new(seed, latency) };
+        let house = House::build(blueprint).await;
+        let source = house.program(&["predictor", "serve"]);
         let mut policy = vary(lab::policy("lab", source), &mut rng, epoch);
         policy.task.environment = behaviour(&mut rng);
         // On as by default, but for a quarter; by the seed itself, so that nothing else of the world hangs on it.
@@ -148,11 +111,8 @@ impl World {
         let prices_move = rng.random_bool(0.2);
         World {
             rng,
-            sandbox,
-            containers,
-            parts,
+            house,
             policy,
-            folder,
             small_disk,
             disk_full_until: None,
             clock_is_set,
@@ -166,7 +126,7 @@ impl World {
     async fn plant_foreign(&self) -> Result<Vec<String>, String> {
         let stranger = SessionId::new("somebody-else", 7);
         let owner = Owner { session: &stranger, owner: "stranger" };
-        let cloud = &self.parts.cloud;
+        let cloud = &self.house.parts.cloud;
         let network = cloud.survey(None, &[]).await.map_err(|fault| fault.to_string())?;
         let specs = [
             (ResourceKind::Repository, Spec::repository("theirs/app".to_owned())),
@@ -191,22 +151,20 @@ impl World {
         let image = ImageSpec::plain("theirs/app", "v1", self.policy.image.source.clone());
         let desk = Desk::silent(cloud, owner);
         labguard::image::ensure(&desk, &image).await.map_err(|fault| format!("planting an image: {fault}"))?;
-        let mut there = self.sandbox.leftovers();
-        there.sort();
-        Ok(there)
+        Ok(self.house.left())
     }
 
     async fn play(mut self) -> Result<Outcome, String> {
         let foreign = self.plant_foreign().await?;
         for rule in faults(&mut self.rng) {
-            self.sandbox.add_fault(rule);
+            self.house.sandbox.add_fault(rule);
         }
         let began = Instant::now();
         let crashes_planned = [0, 0, 1, 1, 2, 4][self.rng.random_range(0..6)];
         let mut crashes = 0;
         let book = BTreeMap::from([(self.policy.name.clone(), self.policy.clone())]);
         let fuse = Fuse::new();
-        let mut lab = Lab::start(&self.parts, book.clone(), Some(fuse.checkpoint())).await;
+        let mut lab = Lab::start(&self.house.parts, book.clone(), Some(fuse.checkpoint())).await;
         if crashes_planned > 0 {
             fuse.arm(self.rng.random_range(1..160));
         }
@@ -229,7 +187,7 @@ impl World {
                     self.check_record(&id).await?;
                     tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..5_000))).await;
                     fuse.disarm();
-                    lab = Lab::start(&self.parts, book.clone(), Some(fuse.checkpoint())).await;
+                    lab = Lab::start(&self.house.parts, book.clone(), Some(fuse.checkpoint())).await;
                     lab.engine.replace_card(self.card.clone());
                     if crashes < crashes_planned {
                         fuse.arm(self.rng.random_range(1..160));
@@ -247,7 +205,7 @@ impl World {
                     if self.rng.random_bool(0.02) {
                         self.check_record(&id).await?;
                     }
-                    users.act(&mut self.rng, &lab, &id, &self.containers, self.parts.clock.now()).await;
+                    users.act(&mut self.rng, &lab, &id, &self.house.containers, self.house.parts.clock.now()).await;
                     if began.elapsed() > PATIENCE.as_duration() {
                         return Err(format!("not closed after {PATIENCE}: {status:#?}"));
                     }
@@ -260,15 +218,15 @@ impl World {
 
     /// Some worlds have a disk that is full for a while now and then.
     fn fill_or_free_the_disk(&mut self) {
-        let now = self.parts.clock.now();
+        let now = self.house.parts.clock.now();
         match self.disk_full_until {
             Some(until) if now >= until => {
-                self.parts.journal.refuse_writes(false);
+                self.house.parts.journal.refuse_writes(false);
                 self.disk_full_until = None;
                 self.say("the disk has room again");
             }
             None if self.small_disk && self.rng.random_bool(0.02) => {
-                self.parts.journal.refuse_writes(true);
+                self.house.parts.journal.refuse_writes(true);
                 self.disk_full_until = Some(now + Span::from_secs(self.rng.random_range(1..90)));
                 self.say("the disk is full");
             }
@@ -279,7 +237,7 @@ impl World {
     fn set_the_clock(&mut self) {
         if self.clock_is_set && self.rng.random_bool(0.01) {
             let by = self.rng.random_range(-600_000..300_000);
-            self.parts.clock.set(by);
+            self.house.parts.clock.set(by);
             self.say(&format!("the clock is set by {by} ms"));
         }
     }
@@ -299,9 +257,8 @@ impl World {
 
     /// A session that its budget could not keep alive was refused: nothing of it is anywhere.
     async fn refused(self, foreign: &[String]) -> Result<Outcome, String> {
-        let mut left = self.sandbox.leftovers();
-        left.sort();
-        let known = self.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
+        let left = self.house.left();
+        let known = self.house.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
         if left != foreign || !known.is_empty() {
             return Err(format!("a refused session left {left:#?} and {} records", known.len()));
         }
@@ -312,22 +269,22 @@ impl World {
             stated: Money::ZERO,
             spend: Money::ZERO,
             simulated: Span::ZERO,
-            calls: self.sandbox.calls().values().sum(),
+            calls: self.house.sandbox.calls().values().sum(),
             journal: Vec::new(),
         })
     }
 
     fn say(&self, text: &str) {
         if self.loud {
-            println!("--- {text} at {}", self.parts.clock.now());
+            println!("--- {text} at {}", self.house.parts.clock.now());
         }
     }
 
     /// The linter is silent on what the journal holds, at any instant.
     async fn check_record(&self, id: &SessionId) -> Result<(), String> {
-        let record = self.parts.journal.record(id).await.map_err(|error| error.to_string())?;
+        let record = self.house.parts.journal.record(id).await.map_err(|error| error.to_string())?;
         let Some(record) = record else { return Ok(()) };
-        let mut findings = invariants::lint(&record, &self.policy, self.parts.clock.now());
+        let mut findings = invariants::lint(&record, &self.policy, self.house.parts.clock.now());
         if self.clock_is_set && !record.is_closed() {
             // A clock that leapt ahead over-counts until AWS's own timestamps settle the account: the receipt is held to it.
             findings.retain(|finding| !finding.text.starts_with("spent "));
@@ -343,16 +300,16 @@ impl World {
         crashes: usize,
     ) -> Result<Outcome, String> {
         self.check_record(id).await?;
-        let mut left = self.sandbox.leftovers();
-        left.sort();
+        let left = self.house.left();
         if left != foreign {
             return Err(format!("foreign before: {foreign:#?}\nthere now: {left:#?}"));
         }
-        let record = self.parts.journal.record(id).await.map_err(|error| error.to_string())?.ok_or("no record")?;
+        let record =
+            self.house.parts.journal.record(id).await.map_err(|error| error.to_string())?.ok_or("no record")?;
         if record.phase != Phase::Ended {
             return Err(format!("closed in phase {}", record.phase));
         }
-        let open = self.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
+        let open = self.house.parts.journal.records(Which::Open).await.map_err(|error| error.to_string())?;
         if !open.is_empty() {
             return Err("the journal still holds an open session".to_owned());
         }
@@ -385,8 +342,7 @@ impl World {
                 record.overshoot.exact()
             ));
         }
-        let journal = self.parts.journal.entries(id).await.map_err(|error| error.to_string())?;
-        drop(self.folder);
+        let journal = self.house.parts.journal.entries(id).await.map_err(|error| error.to_string())?;
         Ok(Outcome {
             journal,
             crashes,
@@ -395,206 +351,7 @@ impl World {
             stated: record.overshoot,
             spend: receipt.total,
             simulated: Span::from(began.elapsed()),
-            calls: self.sandbox.calls().values().sum(),
+            calls: self.house.sandbox.calls().values().sum(),
         })
     }
-}
-
-/// Stops the engine for ever at the n-th checkpoint, as a crash would.
-#[derive(Clone)]
-struct Fuse {
-    left: Arc<AtomicI64>,
-    burnt: Arc<AtomicBool>,
-    told: Arc<tokio::sync::Notify>,
-}
-
-impl Fuse {
-    fn new() -> Self {
-        Self {
-            left: Arc::new(AtomicI64::new(i64::MAX)),
-            burnt: Arc::new(AtomicBool::new(false)),
-            told: Arc::new(tokio::sync::Notify::new()),
-        }
-    }
-
-    fn arm(&self, after: i64) {
-        self.left.store(after, Ordering::SeqCst);
-    }
-
-    fn disarm(&self) {
-        self.left.store(i64::MAX, Ordering::SeqCst);
-        self.burnt.store(false, Ordering::SeqCst);
-    }
-
-    async fn blown(&self) {
-        self.told.notified().await;
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        let fuse = self.clone();
-        Arc::new(move |_place| {
-            let fuse = fuse.clone();
-            async move {
-                let left = fuse.left.load(Ordering::SeqCst);
-                if left != i64::MAX && fuse.left.fetch_sub(1, Ordering::SeqCst) <= 1 {
-                    // Everything that reaches a checkpoint from now on is dead too.
-                    if !fuse.burnt.swap(true, Ordering::SeqCst) {
-                        fuse.told.notify_one();
-                    }
-                    std::future::pending::<()>().await;
-                }
-            }
-            .boxed()
-        })
-    }
-}
-
-/// People who use the session, and operators who meddle.
-struct Users {
-    /// When the last request is made.
-    until: Span,
-    began: Option<Timestamp>,
-    meddle: bool,
-    acts: AtomicUsize,
-}
-
-impl Users {
-    fn new(rng: &mut SmallRng, policy: &Policy) -> Self {
-        let longest = policy.limits.max_lifetime.as_secs();
-        Self {
-            until: Span::from_secs(rng.random_range(0..longest)),
-            began: None,
-            meddle: rng.random_bool(0.4),
-            acts: AtomicUsize::new(0),
-        }
-    }
-
-    async fn act(&mut self, rng: &mut SmallRng, lab: &Lab, id: &SessionId, containers: &Simulated, now: Timestamp) {
-        let began = *self.began.get_or_insert(now);
-        if now.since(began) < self.until && rng.random_bool(0.1) {
-            let url = lab.engine.get(id.as_str()).ok().and_then(|status| status.url.clone());
-            let ip = url.and_then(|url| Some(url.trim_start_matches("http://").split(':').next()?.to_owned()));
-            if let Some(ip) = ip {
-                containers.use_it(&ip, rng.random_range(1..5));
-            }
-        }
-        if self.meddle && rng.random_bool(0.01) && self.acts.fetch_add(1, Ordering::Relaxed) < 6 {
-            let request = match rng.random_range(0..8) {
-                0 => Request::Touch { by: "a person".to_owned() },
-                1 => Request::Extend(Extension::Lifetime { by: Span::from_mins(10) }),
-                2 => Request::Extend(Extension::Budget { by: Money::from_nanos(1_000_000) }),
-                3 => Request::Extend(Extension::Idle { by: Span::from_mins(10) }),
-                4 | 5 => Request::Stop { reason: "lunch".to_owned() },
-                6 => Request::Resume,
-                _ => Request::End { reason: "done".to_owned() },
-            };
-            // What makes no sense in the present phase is refused, which is right.
-            let _ = lab.engine.request(id.to_string(), request).await;
-        }
-    }
-}
-
-fn latency(rng: &mut SmallRng) -> Latency {
-    let mut latency = match rng.random_range(0..3) {
-        0 => Latency::zero(),
-        1 => Latency::fast(),
-        _ => Latency::aws_like(),
-    };
-    latency.throttled = rng.random_bool(0.5);
-    if rng.random_bool(0.2) {
-        latency.interface_linger = Span::from_secs(rng.random_range(1..400));
-        latency.visibility = Span::from_secs(rng.random_range(0..20));
-    }
-    latency
-}
-
-fn faults(rng: &mut SmallRng) -> Vec<FaultRule> {
-    const TEXTS: [&str; 22] = [
-        "*=throttle:20%",
-        "*=server-error:10%",
-        "*=lost-answer:5%",
-        "*=no-answer:5%",
-        "ecs:RunTask=capacity:3",
-        "ecs:RunTask=lost-answer:1",
-        "ecs:*=throttle:50%",
-        "ec2:*=server-error(503):30%",
-        "ecs:DeleteCluster=server-error:4",
-        "ecs:RegisterTaskDefinition=lost-answer:1",
-        "ec2:CreateSecurityGroup=lost-answer:1",
-        "ecr:*=lost-answer:20%",
-        "ecs:RunTask=missing(40s)",
-        "*=expired-token:40",
-        "ecs:RunTask=access-denied",
-        "ec2:DeleteSecurityGroup=access-denied:6",
-        "ecs:DeleteCluster=access-denied:5",
-        "ecs:CreateCluster=service-linked-role:2",
-        "scheduler:CreateScheduleGroup=access-denied",
-        "scheduler:CreateSchedule=access-denied:8",
-        "scheduler:*=server-error:40%",
-        "iam:PutRolePolicy=access-denied",
-    ];
-    let count = [0, 1, 2, 3][rng.random_range(0..4)];
-    (0..count).map(|_| TEXTS[rng.random_range(0..TEXTS.len())].parse().expect("a fault rule")).collect()
-}
-
-/// The script of the simulated container, as its environment.
-fn behaviour(rng: &mut SmallRng) -> Vec<(String, String)> {
-    let script = match rng.random_range(0..12) {
-        0 => ("NEVER_HEALTHY", "1".to_owned()),
-        1 => ("CRASH_AFTER", format!("{}s", rng.random_range(1..300))),
-        2 => ("START_DELAY", format!("{}s", rng.random_range(1..120))),
-        3 => ("UNHEALTHY", format!("{}s..{}s", rng.random_range(1..60), rng.random_range(60..300))),
-        4 => ("MEMORY_KILL", format!("{}s", rng.random_range(1..600))),
-        5 => ("IGNORE_TERM", "1".to_owned()),
-        _ => return Vec::new(),
-    };
-    vec![(format!("LABGUARD_SIM_{}", script.0), script.1)]
-}
-
-fn vary(mut policy: Policy, rng: &mut SmallRng, epoch: Timestamp) -> Policy {
-    let limits = &mut policy.limits;
-    limits.idle_timeout = rng.random_bool(0.8).then(|| Span::from_secs(rng.random_range(30..1_200)));
-    limits.lifetime = Span::from_secs(rng.random_range(60..5_400));
-    limits.max_lifetime = limits.lifetime + Span::from_secs(rng.random_range(0..3_600));
-    if rng.random_bool(0.4) {
-        // A budget that a running task reaches within the hour.
-        limits.budget = Money::from_nanos(rng.random_range(500_000..15_000_000));
-        limits.max_budget = limits.budget + Money::from_nanos(2_000_000);
-    }
-    if rng.random_bool(0.2) {
-        limits.ends_at = Some(epoch + Span::from_secs(rng.random_range(10..3_600)));
-    }
-    if rng.random_bool(0.2) {
-        limits.hours = Some(labguard::domain::policy::Hours {
-            end_cron: format!("{} * * * *", rng.random_range(0..60)),
-            zone: "Europe/Berlin".to_owned(),
-        });
-    }
-    if rng.random_bool(0.3) {
-        policy.end.on_idle = Stage::Stop;
-        policy.end.on_hours = Stage::Stop;
-        policy.end.keep_stopped = Span::from_secs(rng.random_range(10..1_200));
-    }
-    if rng.random_bool(0.2) {
-        policy.task.run = RunMode::Service { desired: rng.random_range(1..3) };
-    }
-    if rng.random_bool(0.1) {
-        policy.end.credentials_expire_at = Some(epoch + Span::from_secs(rng.random_range(400..3_600)));
-    }
-    if rng.random_bool(0.3) {
-        policy.metrics.cloudwatch = vec!["session_spend_dollars".to_owned(), "session_healthy".to_owned()];
-    }
-    if rng.random_bool(0.2) {
-        policy.end.on_shutdown = ShutdownPolicy::Teardown;
-    }
-    policy.task.max_restarts = rng.random_range(0..4);
-    policy.limits.min_lifetime = Span::from_secs([0, 60, 300][rng.random_range(0..3)]);
-    policy.accounting = Accounting {
-        free_tier: rng.random_bool(0.2),
-        credits: Money::from_nanos(if rng.random_bool(0.1) { rng.random_range(0..2_000_000) } else { 0 }),
-        logs_mib_per_hour: rng.random_range(0..20),
-        traffic_mib_per_hour: rng.random_range(0..20),
-        ipv4_by_hour: rng.random_bool(0.1),
-    };
-    policy
 }

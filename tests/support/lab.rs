@@ -7,10 +7,10 @@ use labguard::{
     cloud::{Cloud, CloudConfig},
     domain::{
         meter::RateBook,
-        model::{Accounting, Arch, ImageSource, Ingress, Money, ResourceKind, Span, Stage, TaskSize},
+        model::{ImageSource, Span},
         policy::{
-            ActivityPolicy, EndPolicy, FusePolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names,
-            NetworkPolicy, Policy, PredictPolicy, RepositoryPolicy, RunMode, SharedBudget, ShutdownPolicy, TaskPolicy,
+            ActivityPolicy, FusePolicy, HealthPolicy, ImagePolicy, Limits, Names, Policy, PredictPolicy, SharedBudget,
+            samples,
         },
     },
     journal::Journal,
@@ -119,11 +119,10 @@ pub fn cloud_config(clock: &Clock) -> CloudConfig {
 /// A policy with short limits and the session's id in every name.
 pub fn policy(name: &str, source: ImageSource) -> Policy {
     let named = |what: &str| format!("labguard-{{session}}-{what}");
+    let sample = samples::policy();
     Policy {
         name: name.to_owned(),
         owner: "tests".to_owned(),
-        group: String::new(),
-        region: "us-east-1".to_owned(),
         names: Names {
             repository: "labguard/{session}".to_owned(),
             cluster: named("cluster"),
@@ -134,41 +133,10 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
             log_group: "/labguard/{session}".to_owned(),
             execution_role: "labguard-{session}".to_owned(),
         },
-        adopt: Vec::<ResourceKind>::new(),
         image: ImagePolicy::plain(source, "latest"),
-        repository: RepositoryPolicy::default(),
         // As the configuration has it by default.
         fuse: FusePolicy { scheduler: true, ..FusePolicy::default() },
-        task: TaskPolicy {
-            run: RunMode::Task,
-            size: TaskSize { arch: Arch::X86_64, ..TaskSize::SMALLEST },
-            environment: Vec::new(),
-            command: Vec::new(),
-            stop_timeout: Span::from_secs(30),
-            execution_role: None,
-            task_role: None,
-            max_restarts: 3,
-            restart_backoff: Span::from_secs(2),
-            log_retention_days: 1,
-        },
-        network: NetworkPolicy {
-            vpc: None,
-            subnets: Vec::new(),
-            ingress: vec![Ingress { port: 5000, sources: vec!["0.0.0.0/0".to_owned()] }],
-            public_ip: true,
-        },
-        health: HealthPolicy {
-            port: 5000,
-            method: "GET".to_owned(),
-            path: "/ping".to_owned(),
-            expect_status: vec![200],
-            expect_body: None,
-            interval: Span::from_secs(5),
-            timeout: Span::from_secs(2),
-            start_grace: Span::from_mins(3),
-            healthy_after: 1,
-            unhealthy_after: 3,
-        },
+        health: HealthPolicy { start_grace: Span::from_mins(3), healthy_after: 1, ..sample.health },
         predict: Some(PredictPolicy {
             path: "/predict".to_owned(),
             body: serde_json::json!({
@@ -183,32 +151,8 @@ pub fn policy(name: &str, source: ImageSource) -> Policy {
             labels: vec![("client".to_owned(), "user".to_owned())],
             ..ActivityPolicy::counting("/metrics", "http_requests_total", Span::from_secs(10))
         },
-        limits: Limits {
-            idle_timeout: Some(Span::from_mins(10)),
-            budget: Money::from_nanos(1_000_000_000),
-            max_budget: Money::from_nanos(2_000_000_000),
-            min_lifetime: Span::ZERO,
-            lifetime: Span::from_mins(60),
-            max_lifetime: Span::from_mins(120),
-            ends_at: None,
-            hours: None,
-            warn_before: vec![Span::from_mins(2)],
-        },
-        accounting: Accounting::default(),
-        end: EndPolicy {
-            on_idle: Stage::Teardown,
-            on_hours: Stage::Teardown,
-            keep_stopped: Span::from_mins(30),
-            on_shutdown: ShutdownPolicy::Keep,
-            credentials_margin: Span::from_mins(5),
-            credentials_expire_at: None,
-            stop_allowance: Span::from_mins(2),
-        },
-        metrics: MetricsPolicy {
-            cloudwatch: Vec::new(),
-            namespace: "Labguard".to_owned(),
-            interval: Span::from_mins(1),
-        },
+        limits: Limits { warn_before: vec![Span::from_mins(2)], ..sample.limits },
+        ..sample
     }
 }
 

@@ -36,15 +36,40 @@ pub struct House {
     folder: tempfile::TempDir,
 }
 
+/// What a house is built by.
+pub struct Blueprint {
+    pub seed: u64,
+    /// When it begins.
+    pub epoch: Timestamp,
+    /// By how many milliseconds AWS's clock is ahead of ours. It is a clock of its own: nobody sets it.
+    pub apart: i64,
+    pub latency: Latency,
+    pub max_sessions: usize,
+    /// Whether calls are paced as AWS wants them.
+    pub pace: bool,
+}
+
+impl Blueprint {
+    pub fn new(seed: u64, latency: Latency) -> Self {
+        let epoch = Timestamp::from_millis(1_795_000_000_000);
+        Self { seed, epoch, apart: 0, latency, max_sessions: 10, pace: false }
+    }
+}
+
 impl House {
     pub async fn new(latency: Latency) -> House {
-        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        House::build(Blueprint::new(7, latency)).await
+    }
+
+    pub async fn build(blueprint: Blueprint) -> House {
+        let Blueprint { seed, epoch, apart, latency, max_sessions, pace } = blueprint;
+        let clock = Clock::simulated(epoch);
         let containers = Arc::new(Simulated::new());
         let sandbox = Sandbox::new(SandboxConfig {
-            seed: 7,
+            seed,
             faults: Vec::new(),
             latency,
-            clock: clock.clone(),
+            clock: Clock::simulated(Timestamp::from_millis(epoch.as_millis() + apart)),
             containers: Arc::clone(&containers) as Arc<dyn Containers>,
             region: "us-east-1".to_owned(),
             endpoint: None,
@@ -52,6 +77,7 @@ impl House {
         let mut cloud = lab::cloud_config(&clock);
         cloud.http_client = Some(sandbox.http_client());
         cloud.registry_transport = Some(sandbox.transport());
+        cloud.pace = pace;
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts {
             cloud: Cloud::connect(cloud).await,
@@ -59,11 +85,18 @@ impl House {
             clock,
             transport: sandbox.transport(),
             workspace: folder.path().join("images"),
-            seed: 7,
-            max_sessions: 10,
+            seed,
+            max_sessions,
             mirror: Arc::new(Fixed(std::net::Ipv4Addr::LOCALHOST)),
         };
         House { sandbox, containers, parts, folder }
+    }
+
+    /// An image assembled from a program that is small enough to push thousands of times.
+    pub fn program(&self, args: &[&str]) -> ImageSource {
+        let path = lab::tiny_executable(self.folder.path()).display().to_string();
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        ImageSource::Executable { path, args, config: ImageConfig::default() }
     }
 
     /// What AWS's own SDK speaks to the same sandbox with.
@@ -79,9 +112,7 @@ impl House {
 
     /// A session called `lab` from an assembled image, with every name its own.
     pub fn policy(&self) -> Policy {
-        let path = lab::tiny_executable(self.folder.path()).display().to_string();
-        let mut policy =
-            lab::policy("lab", ImageSource::Executable { path, args: Vec::new(), config: ImageConfig::default() });
+        let mut policy = lab::policy("lab", self.program(&[]));
         // The simulated container's counter counts users only.
         policy.activity.labels.clear();
         policy

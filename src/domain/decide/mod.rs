@@ -33,6 +33,8 @@ mod warnings;
 #[cfg(test)]
 mod budgets_tests;
 #[cfg(test)]
+mod model_cloud;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod rules;

@@ -1,106 +1,23 @@
-//! A model of the cloud for tests: a state machine that applies steps, with lost answers, refusals and crashes.
+//! A session in a model of the cloud, for tests: turns that decide and apply steps, with lost answers, refusals and
+//! crashes. Each turn checks what must hold of every plan.
 
 use std::collections::BTreeMap;
 
-use super::{Rules, decide, invariants, wants};
+pub use super::model_cloud::App;
+use super::{Rules, decide, invariants, model_cloud::ModelCloud, wants};
+pub use crate::domain::policy::samples::policy;
 use crate::domain::{
     meter::{RateBook, overshoot},
     model::{
-        Accounting, Action, Effect, Event, Fault, FaultClass, HealthReading, Identity, ImageConfig, ImageSource,
-        Ingress, Life, Money, Network, Observation, Observed, Plan, RateCard, Record, Removal, ResourceKey,
-        ResourceKind, ScanReading, ScanStatus, SessionId, Sighting, Sign, Source, SourceReading, Span, Spec, Stage,
-        Step, Subnet, TaskFacts, TaskSize, TaskStatus, Timestamp, Want, Watch,
+        Action, Effect, Event, Fault, FaultClass, HealthReading, Identity, Life, Money, Network, Observation, Observed,
+        Plan, RateCard, Record, ResourceKey, ResourceKind, ScanReading, ScanStatus, SessionId, Sign, Source,
+        SourceReading, Span, Spec, Stage, Step, Subnet, Timestamp, Want, Watch,
     },
-    policy::{
-        ActivityPolicy, EndPolicy, FusePolicy, HealthPolicy, ImagePolicy, Limits, MetricsPolicy, Names, NetworkPolicy,
-        Policy, RepositoryPolicy, RunMode, ShutdownPolicy, TaskPolicy,
-    },
+    policy::Policy,
 };
 
 pub fn at(secs: i64) -> Timestamp {
     Timestamp::from_millis(1_790_000_000_000 + secs * 1000)
-}
-
-/// The exercise's policy with short limits.
-pub fn policy() -> Policy {
-    let name = |what: &str| format!("{{session}}-{what}");
-    Policy {
-        name: "lab".into(),
-        owner: "someone".into(),
-        group: String::new(),
-        region: "us-east-1".into(),
-        names: Names {
-            repository: name("repo"),
-            cluster: name("cluster"),
-            task_definition: name("task"),
-            container: "app".into(),
-            service: name("service"),
-            security_group: name("group"),
-            log_group: name("logs"),
-            execution_role: name("role"),
-        },
-        adopt: Vec::new(),
-        image: ImagePolicy::plain(
-            ImageSource::Executable { path: "/bin/app".into(), args: Vec::new(), config: ImageConfig::default() },
-            "v1",
-        ),
-        repository: RepositoryPolicy::default(),
-        fuse: FusePolicy::default(),
-        task: TaskPolicy {
-            run: RunMode::Task,
-            size: TaskSize::SMALLEST,
-            environment: Vec::new(),
-            command: Vec::new(),
-            stop_timeout: Span::from_secs(30),
-            execution_role: None,
-            task_role: None,
-            max_restarts: 3,
-            restart_backoff: Span::from_secs(2),
-            log_retention_days: 1,
-        },
-        network: NetworkPolicy {
-            vpc: None,
-            subnets: Vec::new(),
-            ingress: vec![Ingress { port: 5000, sources: vec!["0.0.0.0/0".into()] }],
-            public_ip: true,
-        },
-        health: HealthPolicy {
-            port: 5000,
-            method: "GET".into(),
-            path: "/ping".into(),
-            expect_status: vec![200],
-            expect_body: None,
-            interval: Span::from_secs(5),
-            timeout: Span::from_secs(2),
-            start_grace: Span::from_secs(60),
-            healthy_after: 2,
-            unhealthy_after: 3,
-        },
-        predict: None,
-        activity: ActivityPolicy::counting("/metrics", "requests", Span::from_secs(10)),
-        limits: Limits {
-            idle_timeout: Some(Span::from_mins(10)),
-            budget: "1.00 USD".parse().unwrap(),
-            max_budget: "2.00 USD".parse().unwrap(),
-            min_lifetime: Span::ZERO,
-            lifetime: Span::from_mins(60),
-            max_lifetime: Span::from_mins(120),
-            ends_at: None,
-            hours: None,
-            warn_before: vec![Span::from_mins(5), Span::from_mins(1)],
-        },
-        accounting: Accounting::default(),
-        end: EndPolicy {
-            on_idle: Stage::Teardown,
-            on_hours: Stage::Teardown,
-            keep_stopped: Span::from_mins(30),
-            on_shutdown: ShutdownPolicy::Keep,
-            credentials_margin: Span::from_mins(5),
-            credentials_expire_at: None,
-            stop_allowance: Span::from_mins(2),
-        },
-        metrics: MetricsPolicy { cloudwatch: Vec::new(), namespace: "Labguard".into(), interval: Span::from_secs(60) },
-    }
 }
 
 /// A session of that policy, just accepted.
@@ -146,23 +63,6 @@ impl Dice {
     }
 }
 
-/// How the application behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum App {
-    Fine,
-    NeverAnswers,
-    StopsAnswering,
-    Exits,
-    CannotBePulled,
-}
-
-struct FakeTask {
-    token: String,
-    facts: TaskFacts,
-    stop_at: Option<Timestamp>,
-    by_service: bool,
-}
-
 pub struct World {
     pub now: Timestamp,
     pub policy: Policy,
@@ -177,9 +77,7 @@ pub struct World {
     /// A kind that these credentials may neither make, read nor remove.
     pub refused: Option<ResourceKind>,
     pub used_until: Timestamp,
-    things: BTreeMap<ResourceKey, bool>,
-    tasks: Vec<FakeTask>,
-    group_held_until: Timestamp,
+    cloud: ModelCloud,
     tasks_seen_at: Option<Timestamp>,
     watch: Option<Watch>,
     pub events: Vec<Event>,
@@ -198,9 +96,7 @@ impl World {
             denied_until: None,
             refused: None,
             used_until: at(0),
-            things: BTreeMap::new(),
-            tasks: Vec::new(),
-            group_held_until: at(0),
+            cloud: ModelCloud::new(),
             tasks_seen_at: None,
             watch: None,
             events: Vec::new(),
@@ -210,19 +106,16 @@ impl World {
 
     /// Puts a thing there that belongs to somebody else.
     pub fn put_foreign(&mut self, kind: ResourceKind) {
-        self.things.insert(ResourceKey::only(kind), false);
+        self.cloud.put_foreign(kind);
     }
 
     /// What is left in the cloud that is the session's.
     pub fn left(&self) -> Vec<String> {
-        let things = self.things.iter().filter(|(_, ours)| **ours).map(|(key, _)| key.to_string());
-        things
-            .chain(self.tasks.iter().filter(|task| !task.facts.is_stopped()).map(|task| task.facts.arn.clone()))
-            .collect()
+        self.cloud.left()
     }
 
     pub fn foreign_left(&self) -> usize {
-        self.things.values().filter(|ours| !**ours).count()
+        self.cloud.foreign_left()
     }
 
     pub fn journal(&mut self, event: Event) {
@@ -250,7 +143,7 @@ impl World {
     }
 
     pub fn turn(&mut self) {
-        self.advance();
+        self.cloud.advance(self.now, self.app, self.policy.task.run);
         let observation = self.observe();
         let rules = Rules { policy: &self.policy, card: &self.card };
         let plan = decide(&self.record, &observation, rules, self.now);
@@ -312,67 +205,6 @@ impl World {
         assert!(plan.wake_at.is_some() || after.is_closed(), "nothing would ever wake it");
     }
 
-    fn advance(&mut self) {
-        let (now, app) = (self.now, self.app);
-        let mut released = None;
-        let wanted = self.things.contains_key(&ResourceKey::only(ResourceKind::Service));
-        for (number, task) in self.tasks.iter_mut().enumerate() {
-            let created = task.facts.created_at.unwrap();
-            if task.facts.is_stopped() {
-                continue;
-            }
-            if task.by_service && !wanted {
-                task.stop_at = task.stop_at.or(Some(now + Span::from_secs(10)));
-                task.facts.wanted = false;
-            }
-            let age = now.since(created);
-            if age >= Span::from_secs(5) && task.facts.pull_started_at.is_none() {
-                task.facts.pull_started_at = Some(created + Span::from_secs(5));
-                task.facts.status = TaskStatus::Activating;
-                if app == App::CannotBePulled {
-                    task.facts.stopped_reason = Some("CannotPullContainerError: no such image".into());
-                    task.facts.stop_code = Some("TaskFailedToStart".into());
-                    task.stop_at = Some(now);
-                }
-            }
-            if age >= Span::from_secs(15) && task.facts.started_at.is_none() && app != App::CannotBePulled {
-                task.facts.started_at = Some(created + Span::from_secs(15));
-                task.facts.status = TaskStatus::Running;
-                task.facts.eni = Some(format!("eni-{number}"));
-                task.facts.public_ip = Some(format!("198.51.100.{}", number + 1));
-                if app == App::Exits {
-                    task.facts.stop_code = Some("EssentialContainerExited".into());
-                    task.facts.stopped_reason = Some("Essential container in task exited".into());
-                    task.facts.exit_code = Some(1);
-                    task.stop_at = Some(created + Span::from_secs(40));
-                }
-            }
-            if task.stop_at.is_some_and(|at| at <= now) {
-                task.facts.status = TaskStatus::Stopped;
-                task.facts.wanted = false;
-                task.facts.stopped_at = Some(now);
-                released = Some(now + Span::from_secs(20));
-            } else if !task.facts.wanted {
-                task.facts.status = TaskStatus::Stopping;
-            }
-        }
-        self.group_held_until = self.group_held_until.max(released.unwrap_or_default());
-        if let (true, RunMode::Service { desired }) = (wanted, self.policy.task.run) {
-            let alive = self.tasks.iter().filter(|task| task.facts.wanted && !task.facts.is_stopped()).count();
-            for _ in alive..desired as usize {
-                self.start(String::new(), true);
-            }
-        }
-    }
-
-    fn start(&mut self, token: String, by_service: bool) -> String {
-        let arn = format!("arn:aws:ecs:us-east-1:000000000000:task/c/{}", self.tasks.len() + 1);
-        let mut facts = TaskFacts::new(arn.clone());
-        facts.created_at = Some(self.now);
-        self.tasks.push(FakeTask { token, facts, stop_at: None, by_service });
-        arn
-    }
-
     fn observe(&mut self) -> Observation {
         let mut seen =
             Observation { tasks_seen_at: self.tasks_seen_at, health: self.health(), ..Observation::default() };
@@ -389,8 +221,8 @@ impl World {
                 }
                 Want::Tasks => {
                     self.tasks_seen_at = Some(self.now);
-                    seen.tasks = if self.things.contains_key(&ResourceKey::only(ResourceKind::Cluster)) {
-                        Observed::Present(self.tasks.iter().map(|task| task.facts.clone()).collect())
+                    seen.tasks = if self.cloud.has(ResourceKind::Cluster) {
+                        Observed::Present(self.cloud.tasks().cloned().collect())
                     } else {
                         Observed::Absent
                     };
@@ -398,17 +230,10 @@ impl World {
                 Want::Resource(key) => {
                     let sighting = if key.kind == ResourceKind::Task {
                         self.tasks_seen_at = Some(self.now);
-                        let arn = self.record.resources[&key].id.clone().unwrap();
-                        let task = self.tasks.iter().find(|task| task.facts.arn == arn);
-                        task.map(|task| Sighting {
-                            id: arn,
-                            ours: true,
-                            held_by: vec![],
-                            task: Some(task.facts.clone()),
-                        })
+                        let arn = self.record.resources[&key].id.as_deref().unwrap();
+                        self.cloud.task(arn)
                     } else {
-                        let thing = self.things.get(&key);
-                        thing.map(|ours| Sighting { id: key.to_string(), ours: *ours, held_by: vec![], task: None })
+                        self.cloud.thing(key)
                     };
                     seen.sightings.insert(key, sighting.map_or(Observed::Absent, Observed::Present));
                 }
@@ -428,11 +253,8 @@ impl World {
 
     fn health(&self) -> HealthReading {
         let Some(watch) = &self.watch else { return HealthReading::default() };
-        let started = self
-            .tasks
-            .iter()
-            .find(|task| task.facts.public_ip.as_ref() == Some(&watch.ip))
-            .and_then(|task| task.facts.started_at);
+        let started =
+            self.cloud.tasks().find(|task| task.public_ip.as_ref() == Some(&watch.ip)).and_then(|task| task.started_at);
         let probes = started.map_or(0, |started| self.now.since(started).as_secs() / 5) as u32;
         let (good, bad) = match self.app {
             App::NeverAnswers => (0, probes),
@@ -481,7 +303,7 @@ impl World {
             return;
         }
         let outcome = match &step {
-            Step::Ensure { spec, adopt, .. } => self.ensure(key, spec, *adopt),
+            Step::Ensure { spec, adopt, .. } => self.cloud.ensure(self.now, key, spec, *adopt),
             Step::Arm { arming, .. } => {
                 let schedules = arming.schedules.iter().map(|it| (it.name.clone(), it.at)).collect();
                 self.journal(Event::Scheduled { schedules });
@@ -491,8 +313,9 @@ impl World {
                 self.journal(Event::Admitted { ingress: admission.then.clone() });
                 Ok((Effect::AlreadyThere, None))
             }
-            Step::StopTask { removal, .. } => self.stop(removal),
-            Step::Remove { .. } => self.remove(key),
+            Step::StopTask { removal, .. } => self.cloud.stop(self.now, removal),
+            Step::Remove { .. } if self.denied_until.is_some_and(|until| self.now < until) => Err(FaultClass::Denied),
+            Step::Remove { .. } => self.cloud.remove(self.now, key),
             Step::Identify | Step::Survey { .. } => return,
         };
         if self.dice.percent(self.trouble) {
@@ -524,64 +347,6 @@ impl World {
             Event::Surveyed { network: Network { vpc: "vpc-1".into(), subnets: vec![subnet("a"), subnet("b")] } }
         };
         self.journal(event);
-    }
-
-    fn ensure(&mut self, key: ResourceKey, spec: &Spec, adopt: bool) -> Result<(Effect, Option<String>), FaultClass> {
-        if let Spec::Task(task) = spec {
-            assert!(self.things.contains_key(&ResourceKey::only(ResourceKind::Cluster)), "a task without its cluster");
-            let known = self.tasks.iter().find(|known| known.token == task.token).map(|known| known.facts.arn.clone());
-            return Ok(match known {
-                Some(arn) => (Effect::AlreadyThere, Some(arn)),
-                None => (Effect::Created, Some(self.start(task.token.clone(), false))),
-            });
-        }
-        let digest = if key.kind == ResourceKind::Image { "@sha256:0" } else { "" };
-        let id = Some(format!("{key}{digest}"));
-        Ok(match self.things.get(&key) {
-            Some(true) => (Effect::AlreadyThere, id),
-            Some(false) if adopt => (Effect::Adopted, id),
-            Some(false) => (Effect::NotOurs, None),
-            None => {
-                self.things.insert(key, true);
-                (Effect::Created, id)
-            }
-        })
-    }
-
-    fn stop(&mut self, removal: &Removal) -> Result<(Effect, Option<String>), FaultClass> {
-        let now = self.now;
-        let Some(task) = self.tasks.iter_mut().find(|task| Some(&task.facts.arn) == removal.id.as_ref()) else {
-            return Ok((Effect::AlreadyGone, None));
-        };
-        task.facts.wanted = false;
-        task.facts.stop_code.get_or_insert("UserInitiated".into());
-        task.stop_at = task.stop_at.or(Some(now + Span::from_secs(30)));
-        Ok((Effect::StopRequested, None))
-    }
-
-    fn remove(&mut self, key: ResourceKey) -> Result<(Effect, Option<String>), FaultClass> {
-        if self.denied_until.is_some_and(|until| self.now < until) {
-            return Err(FaultClass::Denied);
-        }
-        let busy = self.tasks.iter().any(|task| !task.facts.is_stopped());
-        match (key.kind, self.things.get(&key).copied()) {
-            (_, None) => return Ok((Effect::AlreadyGone, None)),
-            (_, Some(false)) => return Ok((Effect::NotOurs, None)),
-            (ResourceKind::Cluster, _) if busy => return Err(FaultClass::Dependency),
-            (ResourceKind::InsightsLog, _) => {
-                let cluster = self.things.get(&ResourceKey::only(ResourceKind::Cluster));
-                assert_ne!(cluster, Some(&true), "AWS would make it anew as long as there is the cluster");
-            }
-            (ResourceKind::SecurityGroup, _) if busy || self.now < self.group_held_until => {
-                return Err(FaultClass::Dependency);
-            }
-            _ => {}
-        }
-        self.things.remove(&key);
-        if key.kind == ResourceKind::Repository {
-            self.things.remove(&ResourceKey::only(ResourceKind::Image));
-        }
-        Ok((Effect::Removed, None))
     }
 
     pub fn kinds(&self) -> Vec<(ResourceKey, Life)> {

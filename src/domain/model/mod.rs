@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no clock, no logging. Everything here is a value that can be journalled.
 
 pub mod activity;
+mod apply;
 pub mod budget;
 pub mod calendar;
 pub mod cost;
@@ -28,6 +29,7 @@ pub mod size;
 pub mod spec;
 pub mod task;
 pub mod time;
+mod wishes;
 
 pub use activity::{Sign, Source, SourceReading, Trust};
 pub use budget::{BudgetReading, Measure, Period, Pool, Scope, Threshold};

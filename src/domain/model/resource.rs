@@ -324,4 +324,40 @@ impl Resource {
             self.asked.refused = self.asked.refused.saturating_add(1);
         }
     }
+
+    /// One that is about to be asked for. `set_back`: by how much the clock was, by then.
+    pub(super) fn intended(at: Timestamp, set_back: Span, name: &str) -> Self {
+        Resource {
+            name: name.to_owned(),
+            id: None,
+            life: Life::Intended,
+            ours: true,
+            intended_at: at,
+            set_back: (set_back, Span::ZERO),
+            asked_at: None,
+            asked: Askings::default(),
+            live_at: None,
+            leaving_at: None,
+            gone_at: None,
+            task: None,
+            size: None,
+            bytes: None,
+            failures: 0,
+            last_fault: None,
+        }
+    }
+
+    /// Proven gone, or never come to be.
+    pub(super) fn end(&mut self, at: Timestamp, set_back: Span) {
+        if self.life.may_exist() {
+            self.set_back.1 = set_back;
+            self.life = if self.live_at.is_some() { Life::Gone } else { Life::Never };
+            self.gone_at = Some(at);
+        }
+        self.failures = 0;
+        // The refusal of what never came to be is the proof of that, and worth telling.
+        if self.life != Life::Never {
+            self.last_fault = None;
+        }
+    }
 }

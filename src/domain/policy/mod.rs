@@ -10,6 +10,8 @@ pub mod budget;
 pub mod fuse;
 pub mod hours;
 pub mod retry;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 
 pub use activity::{ActivityPolicy, Check, Combine, Insights, LoadBalancer, LogLines, insights_log};
 pub use budget::{SharedBudget, Shares};
