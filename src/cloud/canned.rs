@@ -192,7 +192,7 @@ async fn expired_credentials_are_remembered_and_not_tried_again() {
     let (cloud, asked, _) = cloud(&[(403, expired)]).await;
     let fault = cloud.identity().await.unwrap_err();
     assert_eq!((fault.class, fault.code.as_str()), (FaultClass::Expired, "ExpiredToken"));
-    assert!(cloud.credentials().refused);
+    assert!(cloud.credentials(crate::domain::model::Span::ZERO).refused);
     assert_eq!(asked.lock().unwrap().len(), 1);
 }
 

@@ -11,6 +11,7 @@ use std::{
 use aws_config::{default_provider::credentials::DefaultCredentialsChain, provider_config::ProviderConfig};
 use aws_credential_types::{
     Credentials,
+    credential_feature::AwsCredentialFeature,
     provider::{self, ProvideCredentials, error::CredentialsError, future},
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -20,7 +21,7 @@ use aws_types::region::Region;
 use super::calls::CallOutcome;
 use crate::{
     clock::Clock,
-    domain::model::{CredentialReading, FaultClass, Span, Timestamp},
+    domain::model::{CredentialReading, FaultClass, Span, Timestamp, with_causes},
 };
 
 /// Credentials are renewed this long before they expire.
@@ -29,10 +30,15 @@ const MARGIN: Span = Span::from_mins(1);
 /// A refused set of credentials is read again at most this often.
 const REREAD: Span = Span::from_secs(10);
 
+/// One whose expiry draws near is asked for again this often.
+const ASK: Span = Span::from_mins(1);
+
 #[derive(Debug, Default)]
 struct State {
     kept: Option<Credentials>,
     read_at: Option<Timestamp>,
+    /// From so long before an expiry on it is asked whether there are newer ones.
+    lead: Span,
     refused: bool,
     missing: bool,
 }
@@ -74,20 +80,33 @@ impl Keyring {
         }
     }
 
-    /// What is known of them.
-    pub(crate) fn reading(&self) -> CredentialReading {
-        let state = self.state();
-        let expires_at = state.kept.as_ref().and_then(expiry);
-        CredentialReading { expires_at, refused: state.refused, missing: state.missing }
+    /// What is known of them. An expiry is only told as one where it was asked within `lead` of it whether there are
+    /// newer ones, and there were none: most sources renew themselves when they are asked.
+    pub(crate) fn reading(&self, lead: Span) -> CredentialReading {
+        let mut state = self.state();
+        state.lead = state.lead.max(lead);
+        let now = self.clock.now();
+        let expires_at = state.kept.as_ref().filter(|kept| !renews_itself(kept)).and_then(expiry);
+        let asked = |end: Timestamp| {
+            let from = end - state.lead;
+            now < from || state.read_at.is_some_and(|read| read >= from)
+        };
+        CredentialReading {
+            expires_at: expires_at.filter(|end| asked(*end)),
+            refused: state.refused,
+            missing: state.missing,
+        }
     }
 
     fn usable(&self) -> Option<Credentials> {
         let state = self.state();
         let kept = state.kept.as_ref()?;
         let now = self.clock.now();
-        let aged = state.read_at.is_none_or(|read| now >= read + REREAD);
-        let ending = expiry(kept).is_some_and(|end| now + MARGIN >= end);
-        (!((state.refused || ending) && aged)).then(|| kept.clone())
+        let older_than = |age: Span| state.read_at.is_none_or(|read| now >= read + age);
+        let ends_within = |lead: Span| expiry(kept).is_some_and(|end| now + lead >= end);
+        let read_again = (state.refused || ends_within(MARGIN)) && older_than(REREAD)
+            || ends_within(state.lead.max(MARGIN)) && older_than(ASK);
+        (!read_again).then(|| kept.clone())
     }
 
     async fn provide(&self) -> provider::Result {
@@ -107,13 +126,44 @@ impl Keyring {
             chain = chain.profile_name(profile);
         }
         let read = chain.build().await.provide_credentials().await;
-        let mut state = self.state();
-        state.missing = read.is_err();
-        let read = read?;
-        state.kept = Some(read.clone());
-        state.read_at = Some(self.clock.now());
-        Ok(read)
+        self.take(read)
     }
+
+    /// Takes in what the chain said. A source that fails while the ones at hand are still good loses nothing.
+    fn take(&self, read: provider::Result) -> provider::Result {
+        let mut state = self.state();
+        let now = self.clock.now();
+        let good = state.kept.clone().filter(|kept| !state.refused && expiry(kept).is_none_or(|end| now < end));
+        let read = match (read, good) {
+            (Ok(read), _) => {
+                state.kept = Some(read.clone());
+                Ok(read)
+            }
+            (Err(error), Some(good)) => {
+                tracing::warn!(
+                    "the credentials could not be read again, those at hand are used on: {}",
+                    with_causes(&error)
+                );
+                Ok(good)
+            }
+            (Err(error), None) => Err(error),
+        };
+        state.missing = read.is_err();
+        if read.is_ok() {
+            state.read_at = Some(now);
+        }
+        read
+    }
+}
+
+/// Whether their source has new ones by itself before they expire, however long: an instance's or a container's role,
+/// of which the new ones may come as late as five minutes before the end (EC2 User Guide, "Instance metadata").
+fn renews_itself(credentials: &Credentials) -> bool {
+    let features = credentials.get_property::<Vec<AwsCredentialFeature>>();
+    let of_role = |it: &AwsCredentialFeature| {
+        matches!(it, AwsCredentialFeature::CredentialsImds | AwsCredentialFeature::CredentialsHttp)
+    };
+    features.is_some_and(|features| features.iter().any(of_role))
 }
 
 /// When they expire, where the provider tells.
@@ -144,12 +194,13 @@ mod tests {
         let keys = ("labguard-sandbox".to_owned(), "secret".to_owned());
         let clock = Clock::simulated(Timestamp::from_millis(0));
         let keyring = Keyring::new(Some(keys), None, "us-east-1".into(), crate::cloud::connect::https(), clock);
-        assert!(!keyring.reading().refused);
+        let refused = || keyring.reading(Span::ZERO).refused;
+        assert!(!refused());
         keyring.learn(CallOutcome::Fault(FaultClass::Expired));
         keyring.learn(CallOutcome::Fault(FaultClass::Throttled));
-        assert!(keyring.reading().refused);
+        assert!(refused());
         keyring.learn(CallOutcome::Ok);
-        assert!(!keyring.reading().refused);
+        assert!(!refused());
         assert_eq!(keyring.provide().await.unwrap().access_key_id(), "labguard-sandbox");
     }
     #[tokio::test]
@@ -159,6 +210,68 @@ mod tests {
         // What it finds depends on the machine; that it answers at all does not.
         let answer = tokio::time::timeout(Duration::from_secs(30), keyring.provide()).await;
         let found = answer.expect("the chain does not end");
-        assert_eq!(keyring.reading().missing, found.is_err());
+        assert_eq!(keyring.reading(Span::ZERO).missing, found.is_err());
+    }
+
+    fn lasting(clock: &Clock, minutes: u64, feature: AwsCredentialFeature) -> Credentials {
+        let end = clock.now() + Span::from_mins(minutes);
+        let end = UNIX_EPOCH + Duration::from_millis(u64::try_from(end.as_millis()).unwrap());
+        let mut credentials = Credentials::new("AKID", "secret", None, Some(end), "test");
+        credentials.get_property_mut_or_default::<Vec<AwsCredentialFeature>>().push(feature);
+        credentials
+    }
+
+    fn keyring(clock: &Clock) -> Keyring {
+        Keyring::new(None, None, "us-east-1".into(), crate::cloud::connect::https(), clock.clone())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_renews_is_asked_in_time_and_its_expiry_is_never_told_as_an_end() {
+        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        let (keyring, lead) = (keyring(&clock), Span::from_mins(25));
+        let issue = || lasting(&clock, 60, AwsCredentialFeature::CredentialsStsAssumeRole);
+        keyring.take(Ok(issue())).unwrap();
+        let first = keyring.reading(lead).expires_at.unwrap();
+        for _ in 0..180 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            if keyring.usable().is_none() {
+                assert_eq!(keyring.reading(lead).expires_at, None, "not told before it was asked");
+                keyring.take(Ok(issue())).unwrap();
+            }
+            let left = keyring.reading(lead).expires_at.unwrap().since(clock.now());
+            assert!(left > Span::from_mins(25), "{left}");
+        }
+        assert!(keyring.reading(lead).expires_at.unwrap() > first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_does_not_renew_has_an_end_that_is_told_and_a_source_that_fails_loses_nothing() {
+        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        let (keyring, lead) = (keyring(&clock), Span::from_mins(25));
+        let fixed = lasting(&clock, 60, AwsCredentialFeature::CredentialsProfileSso);
+        keyring.take(Ok(fixed.clone())).unwrap();
+        assert_eq!(keyring.reading(lead).expires_at, expiry(&fixed), "of hours ahead it is told as it is");
+        tokio::time::sleep(Duration::from_secs(36 * 60)).await;
+        assert!(keyring.usable().is_none());
+        keyring.take(Ok(fixed.clone())).unwrap();
+        assert_eq!(keyring.reading(lead).expires_at, expiry(&fixed));
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        assert!(keyring.usable().is_none(), "asked again each minute");
+        let kept = keyring.take(Err(CredentialsError::not_loaded("away"))).unwrap();
+        assert_eq!(kept.access_key_id(), "AKID");
+        assert!(!keyring.reading(lead).missing);
+        tokio::time::sleep(Duration::from_secs(24 * 60)).await;
+        assert!(keyring.take(Err(CredentialsError::not_loaded("away"))).is_err());
+        assert!(keyring.reading(lead).missing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_role_of_a_machine_or_a_container_has_no_end_of_its_own() {
+        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        let keyring = keyring(&clock);
+        for feature in [AwsCredentialFeature::CredentialsImds, AwsCredentialFeature::CredentialsHttp] {
+            keyring.take(Ok(lasting(&clock, 9, feature))).unwrap();
+            assert_eq!(keyring.reading(Span::from_mins(25)).expires_at, None);
+        }
     }
 }

@@ -46,7 +46,7 @@ pub use tagged::Tagged;
 use crate::{
     domain::model::{
         CredentialReading, Effect, Fault, FaultClass, Identity, Observed, Removal, ResourceKey, ResourceKind,
-        SESSION_TAG, SessionId, Sighting, Spec, TaskFacts,
+        SESSION_TAG, SessionId, Sighting, Span, Spec, TaskFacts,
     },
     transport::Transport,
 };
@@ -242,10 +242,10 @@ impl Cloud {
         Ok(seen.map_or(Observed::Absent, Observed::Present))
     }
 
-    /// What is known of the credentials.
+    /// What is known of the credentials. From `lead` before an expiry on, it is asked whether there are newer ones.
     #[must_use]
-    pub fn credentials(&self) -> CredentialReading {
-        self.inner.credentials.reading()
+    pub fn credentials(&self, lead: Span) -> CredentialReading {
+        self.inner.credentials.reading(lead)
     }
 
     /// For example `us-east-1`.

@@ -195,6 +195,7 @@ fn every_key_reaches_the_policy() {
             "activity.allowed_sources" | "activity.ignored_sources" => {
                 request.set.push("sessions.a.activity.logs.pattern=POST".into());
             }
+            "fuse.end_idle" | "fuse.sentinel_executable" => request.set.push("sessions.a.fuse.sentinel=own".into()),
             "activity.load_balancer.target_group" => {
                 request.set.push("sessions.a.activity.load_balancer.name=app/lab/50dc6c495c0c9188".into());
             }
@@ -465,6 +466,13 @@ fn rules_between_keys_are_kept() {
         ("image.source = \"build\"", "image.context"),
         ("image.platforms = \"all\"\nadopt = [\"repository\"]\nnames.repository = \"x/y\"", "image.platforms"),
         ("limits.budget = \"0 USD\"", "limits.budget"),
+        ("fuse.end_idle = true", "fuse.end_idle"),
+        ("fuse.sentinel = \"own\"\nfuse.end_idle = true\nlimits.idle_timeout = \"never\"", "fuse.end_idle"),
+        ("fuse.sentinel = \"shell\"\nfuse.sentinel_executable = \"/bin/guard\"", "fuse.sentinel_executable"),
+        (
+            "fuse.scheduler = false\nfuse.scheduler_role = \"arn:aws:iam::123456789012:role/LabRole\"",
+            "fuse.scheduler_role",
+        ),
         ("limits.ends_at = 2027-01-31T18:00:00", "limits.ends_at"),
         ("limits.hours.end_cron = \"0 25 * * *\"", "limits.hours.end_cron"),
         ("task.log_retention_days = 2", "task.log_retention_days"),

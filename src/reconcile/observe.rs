@@ -39,7 +39,7 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> 
         tasks_seen_at: memory.tasks_seen_at,
         health,
         activity,
-        credentials: engine.cloud.credentials(),
+        credentials: engine.cloud.credentials(policy.credentials_lead()),
         draining: engine.is_draining(),
         sharing: engine.live(),
         moving: engine.moving(),

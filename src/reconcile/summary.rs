@@ -3,8 +3,8 @@
 use crate::{
     domain::{
         model::{
-            CredentialReading, Event, FaultClass, HealthReading, ImageProgress, Life, Money, Net, Phase, Plan, Record,
-            Resource, SourceReading, Span, TaskStatus, Timestamp,
+            CredentialReading, Event, FaultClass, HealthReading, ImageProgress, Life, LimitKind, Money, Net, Phase,
+            Plan, Record, Resource, SourceReading, Span, TaskStatus, Timestamp,
         },
         policy::Policy,
     },
@@ -264,7 +264,13 @@ pub fn tell(record: &Record, note: &Event) {
         Event::Announced { url } => tracing::info!(%url, "session is live"),
         Event::Ending { cause, detail, .. } => tracing::info!(%cause, "session ends: {detail}"),
         Event::Warned { limit, lead, at } => {
-            tracing::warn!(limit = limit.name(), %at, "the session ends in {lead}; extend it if it is still needed");
+            let advice = match limit {
+                LimitKind::Idle | LimitKind::Budget | LimitKind::Lifetime => "; extend it if it is still needed",
+                LimitKind::Credentials => "; renew the credentials if it is still needed",
+                LimitKind::Keep => "; resume it if it is still needed",
+                LimitKind::EndTime | LimitKind::Hours | LimitKind::StartGrace | LimitKind::SharedBudget => "",
+            };
+            tracing::warn!(limit = limit.name(), %at, "the session ends in {lead}{advice}");
         }
         Event::TaskLost { key, loss, detail } => {
             tracing::warn!(task = %key, "task lost: {}; {detail}", loss.describe())

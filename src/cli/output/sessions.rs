@@ -129,6 +129,9 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
         |last| format!("{} by {}, {}", last.what, last.source, zone.away(last.at, now)),
     );
     facts.push(("last use", Cell::new(used)));
+    if session.idle.is_some() && session.sources.is_empty() && session.closed_at.is_none() {
+        facts.push(("source", Cell::new("none is set: only `labguard touch` and leases count as use")));
+    }
     for source in session.sources.iter().filter(|_| session.closed_at.is_none()) {
         facts.push(("source", Cell::new(reading(source, zone, now))));
     }

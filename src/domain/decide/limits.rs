@@ -61,8 +61,14 @@ fn idle(turn: &Turn<'_>) -> Option<Due> {
     let used = turn.record.last_activity.as_ref();
     let last = used.map_or_else(|| "never used".to_owned(), |last| format!("last use: {}", last.what));
     let besides = idle.besides(turn.now);
-    let why = format!("idle since {} with {timeout} allowed ({last}){besides}", idle.since);
-    let moved_by = "a request to the application, `labguard touch`, `labguard with-lease`, or `labguard extend --idle`";
+    let until = turn.record.extensions.idle_until.filter(|until| *until >= at);
+    let extended = until.map_or_else(String::new, |until| format!("; extended until {until}"));
+    let why = format!("idle since {} with {timeout} allowed ({last}){besides}{extended}", idle.since);
+    let moved_by = if turn.policy().activity.sources().is_empty() {
+        "`labguard touch`, `labguard with-lease`, or `labguard extend --idle`; requests are not seen: no source of activity is set"
+    } else {
+        "a request to the application, `labguard touch`, `labguard with-lease`, or `labguard extend --idle`"
+    };
     let stage = turn.policy().end.on_idle;
     let certain = idle.complete(timeout, turn.now);
     Some(Due { certain, ..due(LimitKind::Idle, Cause::Idle, at, stage, why, moved_by) })
@@ -139,10 +145,15 @@ fn start_grace(turn: &Turn<'_>) -> Option<Due> {
 
 fn credentials(turn: &Turn<'_>) -> Option<Due> {
     let told = turn.policy().end.credentials_expire_at;
-    let expiry = turn.seen.credentials.expires_at.into_iter().chain(told).min()?;
+    let read = turn.seen.credentials.expires_at;
+    let expiry = read.into_iter().chain(told).min()?;
     let margin = turn.policy().end.credentials_margin;
     let why = format!("the credentials expire {expiry}; afterwards nothing could be removed");
-    let moved_by = "fresh credentials";
+    let moved_by = if read == Some(expiry) {
+        "fresh credentials: they are asked for again each minute"
+    } else {
+        "a later end.credentials_expire_at in its policy (`up` takes it; a live session keeps what it was begun with)"
+    };
     Some(due(LimitKind::Credentials, Cause::CredentialsExpiring, expiry - margin, Stage::Teardown, why, moved_by))
 }
 

@@ -439,6 +439,12 @@ fn the_exercise_costs_what_aws_facts_says_and_the_overshoot_is_stated() {
     // 30 s turn + 30 s stop time-out + 2 min allowance + 1 min minimum = 4 min.
     assert_eq!(estimate.overshoot, estimate.rate.per_hour_over(Span::from_mins(4)));
     assert!(estimate.warnings.iter().any(|warning| warning.contains("port 5000 is open to the whole internet")));
+    assert!(!estimate.warnings.iter().any(|warning| warning.contains("its use is not seen")));
+    let mut unseen = policy.clone();
+    unseen.activity.metrics_path = None;
+    let told = meter::estimate(&unseen, &RateBook::embedded().card("us-east-1")).warnings;
+    assert!(told.iter().any(|warning| warning.contains("its use is not seen")), "{told:?}");
+    assert!(!told.iter().any(|warning| warning.contains("count as use")), "{told:?}");
     let order: Vec<_> = estimate.resources.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(order.first(), Some(&ResourceKind::Repository));
     assert_eq!(order.last(), Some(&ResourceKind::Task));

@@ -190,17 +190,25 @@ fn resources(policy: &Policy) -> Vec<(ResourceKind, String)> {
 
 fn warnings(policy: &Policy, card: &RateCard, rate: Money) -> Vec<String> {
     let mut warnings = Vec::new();
+    let seen = !policy.activity.sources().is_empty();
     let open = policy.network.ingress.iter().filter(|ingress| ingress.sources.iter().any(|it| it.ends_with("/0")));
     let ports: Vec<String> = open.map(|ingress| ingress.port.to_string()).collect();
     if !ports.is_empty() {
         let (noun, are, them) = if ports.len() == 1 { ("port", "is", "it") } else { ("ports", "are", "them") };
+        let count = if seen { ", and their requests count as use" } else { "" };
         warnings.push(format!(
-            "{noun} {} {are} open to the whole internet; scanners find {them} within minutes, and their requests count \
-             as use (narrow `network.ingress` to your own address)",
+            "{noun} {} {are} open to the whole internet; scanners find {them} within minutes{count} \
+             (narrow `network.ingress` to your own address)",
             ports.join(" and ")
         ));
     }
     let limits = &policy.limits;
+    if let Some(timeout) = limits.idle_timeout.filter(|_| !seen) {
+        warnings.push(format!(
+            "its use is not seen: no source of activity is set, so that it ends as idle after {timeout} though it is used, \
+             unless `labguard touch` or `with-lease` says so (`activity.metrics_path`, or another source; or `idle_timeout = \"never\"`)"
+        ));
+    }
     if limits.idle_timeout.is_none() {
         warnings.push("no idle timeout: unused, it runs until another limit ends it".to_owned());
     }

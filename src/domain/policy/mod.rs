@@ -317,6 +317,14 @@ pub struct MetricsPolicy {
 }
 
 impl Policy {
+    /// How long before an expiry of the credentials it is asked whether there are newer ones: before the first warning
+    /// of it, and with time to spare.
+    #[must_use]
+    pub fn credentials_lead(&self) -> Span {
+        let warned = self.limits.warn_before.iter().max().copied().unwrap_or_default();
+        self.end.credentials_margin + warned + Span::from_mins(5)
+    }
+
     /// Whether some port is for labguard's own address, which has to be asked for then.
     #[must_use]
     pub fn asks_own_address(&self) -> bool {
