@@ -12,7 +12,11 @@ use std::{
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
-        interceptors::{Intercept, context::BeforeTransmitInterceptorContextRef, dyn_dispatch_hint},
+        interceptors::{
+            Intercept,
+            context::{BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef},
+            dyn_dispatch_hint,
+        },
         orchestrator::{HttpResponse, Metadata},
         result::SdkError,
         runtime_components::RuntimeComponents,
@@ -23,6 +27,7 @@ use aws_smithy_types::{config_bag::ConfigBag, error::metadata::ProvideErrorMetad
 use super::{
     Cloud,
     fault::{Refusal, of_sdk},
+    skew::Skew,
 };
 use crate::domain::model::FaultClass;
 
@@ -90,9 +95,12 @@ fn prefix(service: &str) -> String {
     }
 }
 
-/// Notes the action of everything that is sent, whoever sends it.
+/// Notes the action of everything that is sent, whoever sends it, and the date of every answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Note(pub(crate) Actions);
+pub(crate) struct Note {
+    pub(crate) actions: Actions,
+    pub(crate) skew: Skew,
+}
 
 #[dyn_dispatch_hint]
 impl Intercept for Note {
@@ -108,11 +116,21 @@ impl Intercept for Note {
     ) -> Result<(), BoxError> {
         if let Some(call) = config.load::<Metadata>() {
             let service = prefix(call.service());
-            self.0.note(&format!("{service}:{}", call.name()));
+            self.actions.note(&format!("{service}:{}", call.name()));
             for action in implied(&service, call.name()) {
-                self.0.note(action);
+                self.actions.note(action);
             }
         }
+        Ok(())
+    }
+
+    fn read_after_transmit(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.skew.note(context.response());
         Ok(())
     }
 }

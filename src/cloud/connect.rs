@@ -25,6 +25,7 @@ use super::{
     pace::Pace,
     pricing::Pricing,
     scheduler::Scheduler,
+    skew::Skew,
 };
 use crate::{
     clock::Clock,
@@ -146,7 +147,8 @@ impl Cloud {
             loader = loader.profile_name(profile);
         }
         let sdk = loader.load().await;
-        let note = Note(actions.clone());
+        let skew = Skew::by(config.clock.clone());
+        let note = Note { actions: actions.clone(), skew: skew.clone() };
         // Every SDK crate has its own builder type with the same methods.
         macro_rules! client {
             ($sdk:ident, $name:literal) => {{
@@ -185,6 +187,7 @@ impl Cloud {
             pace: config.pace.then(Pace::new),
             on_call: config.on_call,
             credentials: keyring,
+            skew,
             actions,
             identity: std::sync::OnceLock::new(),
         };

@@ -29,6 +29,7 @@ mod pricing;
 mod scheduler;
 mod scheduler_role;
 mod signed;
+mod skew;
 mod sts;
 mod tagged;
 
@@ -77,6 +78,7 @@ struct Inner {
     pace: Option<pace::Pace>,
     on_call: Option<OnCall>,
     credentials: Arc<credentials::Keyring>,
+    skew: skew::Skew,
     actions: calls::Actions,
     identity: OnceLock<Identity>,
 }
@@ -240,6 +242,13 @@ impl Cloud {
             ResourceKind::Task => self.look_task(owner, removal).await?,
         };
         Ok(seen.map_or(Observed::Absent, Observed::Present))
+    }
+
+    /// By how many milliseconds AWS's clock is ahead of ours (less than nothing: behind), good to about a second; none
+    /// before its first answer with a date.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<i64> {
+        self.inner.skew.ahead()
     }
 
     /// What is known of the credentials. From `lead` before an expiry on, it is asked whether there are newer ones.

@@ -471,6 +471,7 @@ impl Engine {
             sources: fresh.activity.clone(),
             alarm: seen.alarm,
             credentials: fresh.credentials.clone(),
+            clock_ahead: fresh.clock_ahead,
             unknown_address,
             image,
         };

@@ -45,6 +45,7 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> 
         moving: engine.moving(),
         supplying: memory.supply.is_some(),
         clock_set_back: memory.clock_set_back,
+        clock_ahead: engine.cloud.clock_ahead(),
         sentinel: sentinel_of(engine, slot, &mut memory),
         own_address: if policy.asks_own_address() { engine.own.reading() } else { OwnAddress::Asking },
         budgets,

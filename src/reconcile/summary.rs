@@ -24,6 +24,8 @@ pub struct Aside {
     pub alarm: Option<String>,
     /// What is known of the credentials.
     pub credentials: CredentialReading,
+    /// By how many milliseconds AWS's clock is ahead of ours.
+    pub clock_ahead: Option<i64>,
     /// Why the own address is not known, where the session has ports for it.
     pub unknown_address: Option<String>,
     /// How far the image has come.
@@ -173,7 +175,24 @@ fn alarm(record: &Record, aside: &Aside) -> Option<String> {
     let unreachable = aside.unknown_address.as_ref().filter(|_| !record.is_closed()).map(|why| {
         format!("ports for \"own\" are open to nobody, since the own address is not known: {why}; name your range in its stead")
     });
-    aside.alarm.clone().or(unreachable)
+    let apart = aside.clock_ahead.filter(|_| !record.is_closed()).and_then(clock_apart);
+    aside.alarm.clone().or(unreachable).or(apart)
+}
+
+/// From here on clocks that are apart are told.
+const APART: u64 = 60_000;
+
+/// What it means that AWS's clock is not ours.
+fn clock_apart(ahead: i64) -> Option<String> {
+    let by = Span::from_millis(ahead.unsigned_abs() / 1000 * 1000);
+    if ahead.unsigned_abs() < APART {
+        return None;
+    }
+    let (way, acts) = if ahead > 0 { ("behind", "early") } else { ("ahead of", "late") };
+    Some(format!(
+        "this machine's clock is {by} {way} AWS's, so that what AWS does by the clock (schedules, a guard in the task) \
+         comes {by} too {acts}; set the clock (NTP)"
+    ))
 }
 
 /// What the session is at, in a person's words.
@@ -329,6 +348,15 @@ mod tests {
                 },
             )),
         }
+    }
+
+    #[test]
+    fn clocks_that_are_apart_are_told_with_what_it_means() {
+        assert_eq!(clock_apart(59_999), None);
+        assert_eq!(clock_apart(-2_500), None);
+        let said = clock_apart(600_400).unwrap();
+        assert!(said.contains("10m behind AWS's") && said.contains("10m too early"), "{said}");
+        assert!(clock_apart(-90_000).unwrap().contains("1m 30s ahead of AWS's"));
     }
 
     #[test]

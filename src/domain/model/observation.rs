@@ -108,6 +108,9 @@ pub struct Observation {
     /// By how much the clock was set back since the last look, if it was.
     #[serde(default)]
     pub clock_set_back: Option<Span>,
+    /// By how many milliseconds AWS's clock is ahead of ours (less than nothing: behind), where it is known.
+    #[serde(default)]
+    pub clock_ahead: Option<i64>,
     /// Whether the image is being supplied, beside the loop.
     #[serde(default)]
     pub supplying: bool,
