@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::exit_code::ExitCode;
 use crate::{
     api::{AuthError, Problem, ProblemCode},
+    config::Mistakes,
     daemon::rates::RefreshError,
     domain::model::{Fault, FaultClass},
     rates::RatesError,
@@ -56,7 +57,10 @@ pub enum CliError {
         #[source]
         source: reqwest::Error,
     },
-    /// The configuration has mistakes; each is a line.
+    /// The configuration has mistakes.
+    #[error("{0}")]
+    Mistakes(Mistakes),
+    /// Something that was set cannot be.
     #[error("{0}")]
     Configuration(String),
     /// An image could not be read or pushed.
@@ -148,7 +152,7 @@ impl CliError {
             CliError::Refresh(RefreshError::Cloud(_)) => ExitCode::AwsRefused,
             CliError::Refresh(RefreshError::Sandbox) => ExitCode::Refused,
             CliError::NoPrices { .. } => ExitCode::NotFound,
-            CliError::Configuration(_) => ExitCode::Configuration,
+            CliError::Mistakes(_) | CliError::Configuration(_) => ExitCode::Configuration,
             CliError::Local { .. } | CliError::File { .. } | CliError::Predictor(_) => ExitCode::Internal,
             CliError::Start { code, .. } => *code,
             CliError::Interrupted(_) => ExitCode::Interrupted,

@@ -81,7 +81,7 @@ pub(super) async fn start_demo(context: &Context, keep: bool) -> Result<(Hosted,
     let mut request = context.request();
     request.search = false;
     request.embedded.push(("the demo's configuration", config::DEMO_TOML));
-    let mut settings = config::load(&request).map_err(|mistakes| CliError::Configuration(mistakes.to_string()))?;
+    let mut settings = config::load(&request).map_err(CliError::Mistakes)?;
     // The demo tells its story itself; the log only adds what went wrong.
     begin_log(context, &settings, "error")?;
     if context.global.state_dir.is_none() && settings.daemon.state_dir.is_none() {

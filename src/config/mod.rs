@@ -22,6 +22,7 @@ mod settings;
 mod show;
 mod value;
 pub mod watch;
+mod whereabouts;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -32,6 +33,7 @@ pub use reference::reference_markdown;
 pub use schema::schema;
 pub use settings::{AwsSettings, DaemonSettings, LogFormat, SandboxSettings, Settings};
 pub use show::show;
+pub use whereabouts::{Whereabouts, whereabouts};
 
 use crate::domain::{meter::RateBook, policy::Policy};
 use across::Across;
