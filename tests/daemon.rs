@@ -185,3 +185,23 @@ fn what_only_the_daemon_decides_is_not_taken_from_those_who_ask_it() {
     house.text(&["status", "--set", "daemon.log_level=debug"]);
     assert_eq!(house.end(), Some(0));
 }
+
+#[test]
+fn a_daemon_on_every_address_is_called_by_loopback() {
+    let mut house = House::new();
+    let token = house.folder.path().join("token");
+    house.rewrite(|text| {
+        let guard = format!("token_file = \"{}\"\nallowed_hosts = [\"lab.example.org\"]", token.display());
+        text.replace("listen = \"127.0.0.1:", &format!("{guard}\nlisten = \"0.0.0.0:"))
+    });
+    house.start();
+    let config = house.folder.path().join("overlay.toml");
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_labguard"))
+        .args(["status", "--config", config.to_str().unwrap()])
+        .env_clear()
+        .env("HOME", house.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(status.status.code(), Some(0), "{}", String::from_utf8_lossy(&status.stderr));
+    assert_eq!(house.end(), Some(0));
+}

@@ -94,7 +94,7 @@ impl Context {
     }
 
     fn url(&self, daemon: &DaemonSettings) -> String {
-        self.global.daemon.clone().unwrap_or_else(|| format!("http://{}", daemon.listen))
+        self.global.daemon.clone().unwrap_or_else(|| format!("http://{}", daemon.address()))
     }
 
     /// `[daemon]`. What is wrong elsewhere is no matter of who only asks: a daemon that runs keeps what it had.

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -66,6 +66,18 @@ impl DaemonSettings {
     #[must_use]
     pub fn state_folder(&self) -> PathBuf {
         self.state_dir.clone().unwrap_or_else(folders::state)
+    }
+
+    /// Where somebody on this machine calls the API: a daemon that listens on every address is called by loopback, whose
+    /// name it always answers to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        let ip = match self.listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.listen.port())
     }
 
     /// The API's token file.
