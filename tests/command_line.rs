@@ -51,6 +51,28 @@ fn mistakes_in_the_configuration_are_3_and_all_named() {
 }
 
 #[test]
+fn the_sandbox_says_all_that_is_wrong_before_it_listens() {
+    let faults = ["--fault", "nonsense", "--fault", "ecs:RunTask=capcity:2", "--fault", "ecs:RunTsk=capacity:2"];
+    let output = labguard(&[&["sandbox", "--listen", "0.0.0.0:4599"][..], &faults].concat());
+    let talk = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), String::new()), "{talk}");
+    for part in
+        ["\"nonsense\"", "capcity", "nearest: ecs:RunTask=capacity:2", "never strike", "--listen 127.0.0.1:4599"]
+    {
+        assert!(talk.contains(part), "{part} is not in {talk}");
+    }
+    assert!(!talk.contains("daemon.token_file"), "that is no help here: {talk}");
+
+    let set = r#"aws.sandbox.faults=["ecs:RunTask=capacity:2", "nonsense", "ecs:RunTsk=capacity"]"#;
+    let output = labguard(&["config", "check", "--set", set]);
+    let talk = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{talk}");
+    for part in ["2 mistakes", "aws.sandbox.faults[1]", "aws.sandbox.faults[2]", "nearest:  ecs:RunTask=capacity"] {
+        assert!(talk.contains(part), "{part} is not in {talk}");
+    }
+}
+
+#[test]
 fn a_sound_configuration_is_0_and_its_data_is_on_stdout() {
     let checked = labguard(&["config", "check", "--json"]);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));

@@ -22,7 +22,7 @@ use crate::{
     reconcile::handle::Handle,
     sandbox::{
         Sandbox, SandboxConfig,
-        faults::{FaultRule, FaultRuleError},
+        faults::FaultRule,
         latency::Latency,
         runtime::{Containers, Processes},
     },
@@ -229,15 +229,10 @@ pub(super) async fn refresh_rates(settings: &Settings, region: &str) -> Result<d
 pub(super) async fn serve_sandbox(
     listener: tokio::net::TcpListener,
     seed: u64,
-    faults: &[String],
+    faults: Vec<FaultRule>,
     latency: Latency,
     stop: CancellationToken,
 ) -> Result<(), CliError> {
-    let faults = faults
-        .iter()
-        .map(|text| text.parse())
-        .collect::<Result<Vec<FaultRule>, FaultRuleError>>()
-        .map_err(|error| CliError::Configuration(error.to_string()))?;
     let failed = |source| CliError::Local { what: "serve the sandbox".into(), source };
     let endpoint = format!("http://{}", listener.local_addr().map_err(failed)?);
     let scratch = config::folders::state().join("sandbox");

@@ -40,8 +40,7 @@ use crate::{
     rates::RatesError,
     reconcile::{Boundaries, Engine, budgets, driver, handle::Handle, own_address, publish, recovery},
     sandbox::{
-        Sandbox, SandboxConfig,
-        faults::FaultRule,
+        Sandbox, SandboxConfig, faults,
         latency::Latency,
         runtime::{Containers, Processes},
     },
@@ -309,13 +308,11 @@ async fn embed_sandbox(
     stop: &CancellationToken,
 ) -> Result<(Sandbox, String, JoinHandle<()>), std::io::Error> {
     let wanted = &settings.aws.sandbox;
-    let faults = wanted
-        .faults
-        .iter()
-        .map(|text| {
-            text.parse::<FaultRule>().map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
-        })
-        .collect::<Result<Vec<FaultRule>, std::io::Error>>()?;
+    // A loaded configuration holds sound ones only.
+    let faults = faults::read_all(&wanted.faults).map_err(|wrong| {
+        let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, all.join("; "))
+    })?;
     let listener = TcpListener::bind(wanted.listen).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let containers =
