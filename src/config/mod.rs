@@ -134,15 +134,18 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
     };
     let (places, budget_places) = (places_of("sessions"), places_of("budgets"));
     let merged = Reader::over(layers);
+    let defaults = Reader::over(vec![merged.section("defaults")]);
     let mut settings = Settings {
         daemon: sections::daemon(&Reader::over(vec![merged.section("daemon")])),
         aws: sections::aws(&Reader::over(vec![merged.section("aws")])),
         rates: RateBook::embedded(),
+        default_region: defaults.text("region"),
         sessions: BTreeMap::new(),
         budgets: Vec::new(),
         sources,
         origins: BTreeMap::new(),
     };
+    settings.origins.extend(defaults.origin("region").map(|place| ("defaults.region".to_owned(), place)));
     let mut found = Vec::new();
     let read = Reader::over(vec![merged.section("daemon")]);
     let mut judge = Across::new("daemon", BUILT_IN, &read, None, &check.poisoned);

@@ -26,6 +26,8 @@ pub struct Settings {
     /// The prices in force: what ships with labguard, corrected by `[rates]`. Whoever bills by them takes in first what
     /// was imported ([`RateBook::correct`]).
     pub rates: RateBook,
+    /// `region` of `[defaults]`.
+    pub default_region: String,
     /// `[sessions.NAME]`, over `[defaults]`.
     pub sessions: BTreeMap<String, Policy>,
     /// `[budgets.NAME]`, over `[budget_defaults]`, by name.
@@ -152,10 +154,10 @@ pub struct SandboxSettings {
 }
 
 impl Settings {
-    /// The one region of all sessions: a daemon talks to one. Without a session, the default.
+    /// The one region of all sessions: a daemon talks to one. Without a session, that of `[defaults]`.
     #[must_use]
     pub fn region(&self) -> &str {
-        self.sessions.values().next().map_or("us-east-1", |policy| policy.region.as_str())
+        self.sessions.values().next().map_or(&self.default_region, |policy| &policy.region)
     }
 
     /// What is legal and yet worth a word: one sentence each.

@@ -27,6 +27,10 @@ pub fn show(settings: &Settings) -> String {
     let mut text = format!("# Effective configuration of {}.\n", settings.sources.join(", then "));
     section(&mut text, "daemon", DAEMON, &daemon(&settings.daemon), settings);
     section(&mut text, "aws", AWS, &aws(&settings.aws), settings);
+    if settings.origins.contains_key("defaults.region") {
+        let region = Flat::from([("region", Value::String(settings.default_region.clone()))]);
+        section(&mut text, "defaults", SESSION, &region, settings);
+    }
     for (region, prices) in settings.rates.given() {
         section(&mut text, &format!("rates.{region}"), RATES, &rates(prices), settings);
     }

@@ -206,6 +206,16 @@ fn every_key_reaches_the_policy() {
 }
 
 #[test]
+fn without_a_session_the_region_is_that_of_the_defaults() {
+    let settings = loaded("[defaults]\nregion = \"eu-central-1\"\n").unwrap();
+    assert_eq!(settings.region(), "eu-central-1");
+    assert_eq!(loaded(&show(&settings)).unwrap().region(), "eu-central-1");
+    assert_eq!(loaded("").unwrap().region(), "us-east-1");
+    let own = loaded(&format!("[defaults]\nregion = \"eu-central-1\"\n{MINIMAL}region = \"eu-west-1\"\n")).unwrap();
+    assert_eq!(own.region(), "eu-west-1");
+}
+
+#[test]
 fn the_shipped_files_are_sound() {
     for (name, sessions) in [("admission.toml", 1), ("demo.toml", 1), ("classroom.toml", 4)] {
         let settings = load(&Request { files: vec![shipped(name)], ..Request::default() })
