@@ -78,7 +78,7 @@ fn everywhere<T: Clone + Send + Sync + 'static>(matches: &clap::ArgMatches, flag
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Configuration file; may be given several times, later ones win. Commands that ask a running daemon read only
+    /// Configuration file, or a folder for all *.toml in it, by name; may be given several times, later ones win. Commands that ask a running daemon read only
     /// `[daemon]` of it.
     #[arg(long, value_name = "FILE")]
     pub config: Vec<PathBuf>,

@@ -51,7 +51,7 @@ pub const DEMO_TOML: &str = include_str!("../../config/demo.toml");
 pub struct Request {
     /// Texts that came with the program, by name: between the built-in defaults and the files.
     pub embedded: Vec<(&'static str, &'static str)>,
-    /// Files given explicitly, lowest layer first.
+    /// Files given explicitly, lowest layer first; of a folder, all its `*.toml`.
     pub files: Vec<PathBuf>,
     /// Environment variables; those that begin with `LABGUARD__` count.
     pub env: Vec<(String, String)>,
@@ -68,7 +68,8 @@ impl Request {
     #[must_use]
     pub fn resolved_files(&self) -> Vec<PathBuf> {
         if !self.files.is_empty() || !self.search {
-            return self.files.clone();
+            let all = |path: &PathBuf| if path.is_dir() { folders::files_in(path) } else { vec![path.clone()] };
+            return self.files.iter().flat_map(all).collect();
         }
         folders::configuration().iter().flat_map(|folder| folders::files_in(folder)).collect()
     }
@@ -100,6 +101,16 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
             Ok(table) => layers.push(check.layer(table)),
             Err(mistakes) => check.mistakes.extend(mistakes),
         }
+    }
+    for folder in request.files.iter().filter(|path| path.is_dir() && folders::files_in(path).is_empty()) {
+        unread = true;
+        check.mistakes.push(Mistake {
+            source: folder.display().to_string(),
+            key: String::new(),
+            value: None,
+            expected: "a file, or a folder with at least one *.toml in it that can be read".into(),
+            nearest: None,
+        });
     }
     for path in request.resolved_files() {
         sources.push(path.display().to_string());

@@ -295,6 +295,28 @@ fn later_layers_override_key_by_key() {
 }
 
 #[test]
+fn of_a_folder_every_toml_counts_by_name_between_what_is_given_before_and_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let class = folder.path().join("class");
+    std::fs::create_dir(&class).unwrap();
+    std::fs::write(class.join("2.toml"), "[defaults]\nlimits.budget = \"2 USD\"\n").unwrap();
+    std::fs::write(class.join("1.toml"), format!("{MINIMAL}[defaults]\nlimits.budget = \"1 USD\"\n")).unwrap();
+    std::fs::write(class.join("3.txt"), "not ours").unwrap();
+    let after = folder.path().join("after.toml");
+    std::fs::write(&after, "[defaults]\nlimits.max_budget = \"7 USD\"\n").unwrap();
+    let request = Request { files: vec![class.clone(), after], ..Request::default() };
+    let limits = load(&request).unwrap().sessions["a"].limits.clone();
+    let dollars = |amount: i64| Money::from_nanos(amount * 1_000_000_000);
+    assert_eq!((limits.budget, limits.max_budget), (dollars(2), dollars(7)));
+    assert_eq!(request.watched()[0], class, "a file that appears in it is noticed");
+
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let mistakes = load(&Request { files: vec![empty], ..Request::default() }).unwrap_err().0;
+    assert!(mistakes.len() == 1 && mistakes[0].expected.contains("*.toml"), "{mistakes:?}");
+}
+
+#[test]
 fn all_mistakes_are_reported_at_once_each_with_its_place() {
     let (folder, mut request) = request(&[(
         "a.toml",
