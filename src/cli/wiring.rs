@@ -66,7 +66,7 @@ pub(super) async fn start(context: &Context) -> Result<Hosted, CliError> {
     let mut settings = context.settings()?;
     begin_log(context, &settings, &settings.daemon.log_level)?;
     take_in(&mut settings)?;
-    for warning in settings.warnings().into_iter().chain(settings.age_warning(Clock::System.now())) {
+    for warning in settings.warnings_at(Clock::System.now()) {
         tracing::warn!("{warning}");
     }
     let policies = settings.sessions.keys().cloned().collect();

@@ -32,7 +32,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use reference::reference_markdown;
 pub use schema::schema;
 pub use settings::{AwsSettings, DaemonSettings, LogFormat, SandboxSettings, Settings};
-pub use show::show;
+pub use show::{machine, show};
 pub use whereabouts::{Whereabouts, whereabouts};
 
 use crate::domain::{meter::RateBook, policy::Policy};

@@ -190,6 +190,22 @@ impl Settings {
         warnings
     }
 
+    /// The same, and what is so by now: a fixed end that has passed, prices that have grown old.
+    #[must_use]
+    pub fn warnings_at(&self, now: Timestamp) -> Vec<String> {
+        let mut warnings = self.warnings();
+        for (name, policy) in &self.sessions {
+            if let Some(end) = policy.limits.ends_at.filter(|end| *end <= now) {
+                warnings.push(format!(
+                    "session {name}: limits.ends_at, {end}, has passed: what is opened of it ends at once; set a later one, \
+                     or \"\""
+                ));
+            }
+        }
+        warnings.extend(self.age_warning(now));
+        warnings
+    }
+
     /// One sentence, where prices that the sessions need are older than `daemon.rates_max_age`.
     #[must_use]
     pub fn age_warning(&self, now: Timestamp) -> Option<String> {
