@@ -20,6 +20,7 @@ mod schema;
 mod sections;
 mod settings;
 mod show;
+mod unused;
 mod value;
 pub mod watch;
 mod whereabouts;
@@ -246,6 +247,8 @@ fn line_of(place: &str) -> usize {
 
 #[cfg(test)]
 mod budgets_tests;
+#[cfg(test)]
+mod conflicts_tests;
 #[cfg(test)]
 mod rates_tests;
 #[cfg(test)]

@@ -179,6 +179,16 @@ impl Settings {
                     ports.join(" and ")
                 ));
             }
+            let limits = &policy.limits;
+            // The default is nobody's wish, and holds no session off that its budget covers.
+            let wished = self.origins.contains_key(&format!("sessions.{name}.limits.min_lifetime"));
+            if wished && limits.min_lifetime > limits.max_lifetime {
+                warnings.push(format!(
+                    "session {name}: limits.min_lifetime, {}, is above limits.max_lifetime, {}: its budget is asked to cover \
+                     a time that it cannot live",
+                    limits.min_lifetime, limits.max_lifetime
+                ));
+            }
             let prices = meter::price_warnings(policy, &self.rates.card(&policy.region));
             warnings.extend(prices.into_iter().map(|warning| format!("session {name}: {warning}")));
         }

@@ -34,7 +34,7 @@ fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
 }
 
-fn one_mistake(text: &str) -> Mistake {
+pub(super) fn one_mistake(text: &str) -> Mistake {
     let mistakes = loaded(&format!("{MINIMAL}{text}")).expect_err(text).0;
     assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");
     mistakes[0].clone()
@@ -117,7 +117,7 @@ fn every_key_reaches_the_policy() {
             }
             (_, "network.vpc") => "\"vpc-0123456789abcdef0\"".into(),
             (_, "network.subnets") => "[\"subnet-0123456789abcdef0\"]".into(),
-            (_, "health.port") => return None,
+            (_, "health.port" | "network.public_ip") => return None,
             (_, "limits.budget") => "\"0.5 USD\"".into(),
             (_, "accounting.credits") => "\"2 USD\"".into(),
             (_, "group") => "\"other\"".into(),
@@ -143,7 +143,7 @@ fn every_key_reaches_the_policy() {
             (Kind::IntOrNever(..), _) => "\"never\"".into(),
             (_, "fuse.require") => "[\"scheduler\"]".into(),
             (Kind::Ingress, _) => "[{ port = 5000, sources = [\"10.0.0.0/8\"] }]".into(),
-            (Kind::Bool, "network.public_ip" | "fuse.scheduler") => "false".into(),
+            (Kind::Bool, "fuse.scheduler") => "false".into(),
             (Kind::Bool, _) => "true".into(),
             (Kind::Int(_, most), _) => (most - 1).min(30).to_string(),
             (Kind::OneOf(numbers), _) => numbers[3].to_string(),
@@ -491,10 +491,6 @@ fn rules_between_keys_are_kept() {
         ),
         ("names.security_group = \"sg-mine\"", "names.security_group"),
         ("names.repository = \"Admission\"", "names.repository"),
-        ("image.source = \"executable\"", "image.path"),
-        ("image.source = \"archive\"", "image.path"),
-        ("image.source = \"docker\"", "image.reference"),
-        ("image.source = \"build\"", "image.context"),
         ("image.platforms = \"all\"\nadopt = [\"repository\"]\nnames.repository = \"x/y\"", "image.platforms"),
         ("limits.budget = \"0 USD\"", "limits.budget"),
         ("limits.ends_at = 2027-01-31T18:00:00", "limits.ends_at"),
@@ -504,6 +500,11 @@ fn rules_between_keys_are_kept() {
         ("limits = 3", "limits"),
     ] {
         assert_eq!(one_mistake(text).key, format!("sessions.a.{key}"), "{text}");
+    }
+    for (source, key) in [("executable", "path"), ("archive", "path"), ("docker", "reference"), ("build", "context")] {
+        let text = format!("[sessions.a]\nowner = \"me\"\nimage.source = {source:?}\n");
+        let mistakes = loaded(&text).unwrap_err().0;
+        assert_eq!((mistakes.len(), &mistakes[0].key), (1, &format!("sessions.a.image.{key}")), "{mistakes:?}");
     }
     assert!(loaded(&format!("{MINIMAL}limits.ends_at = 2027-01-31T18:00:00+01:00\n")).is_ok());
     assert!(
