@@ -5,12 +5,16 @@
 //! cleanly: sessions are kept or torn down as their policy says, then the journal is closed.
 
 mod by_hand;
+mod connection;
 pub mod rates;
 mod reload;
 pub mod systemd;
 
 pub use by_hand::ByHand;
+pub use connection::SANDBOX_CREDENTIALS;
 pub use reload::{Hangups, hangups};
+
+use connection::cloud_config;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     clock::Clock,
-    cloud::{CallOutcome, Cloud, CloudConfig},
+    cloud::Cloud,
     config::{self, Settings},
     domain::{
         model::{RateCard, sentinel},
@@ -47,9 +51,6 @@ use crate::{
     schedule::{Schedule, ScheduleError},
     telemetry::{prometheus::Metrics, redact::Secret},
 };
-
-/// The sandbox's credentials: they look like nobody's.
-pub const SANDBOX_CREDENTIALS: &str = "labguard-sandbox";
 
 /// How to start, beside the configuration.
 #[derive(Clone, Debug)]
@@ -360,33 +361,6 @@ fn fuse_secret(settings: &Settings) -> Result<Secret<[u8; 32]>, StartError> {
     let malformed =
         || StartError::Token { path: path.clone(), source: api::AuthError::Malformed { path: path.clone() } };
     secret.map(Secret::from).ok_or_else(malformed)
-}
-
-fn cloud_config(settings: &Settings, sandbox: Option<&str>, clock: &Clock, metrics: &Arc<Metrics>) -> CloudConfig {
-    let aws = &settings.aws;
-    let metrics = Arc::clone(metrics);
-    CloudConfig {
-        region: settings.region().to_owned(),
-        endpoint_url: sandbox.map(str::to_owned).or_else(|| aws.endpoint_url.clone()),
-        service_endpoints: aws.endpoints.clone(),
-        registry_endpoint: aws.registry_endpoint.clone(),
-        profile: aws.profile.clone(),
-        static_credentials: sandbox.map(|_| (SANDBOX_CREDENTIALS.to_owned(), SANDBOX_CREDENTIALS.to_owned())),
-        http_client: None,
-        registry_transport: None,
-        clock: clock.clone(),
-        max_attempts: aws.max_attempts,
-        operation_timeout: aws.operation_timeout,
-        attempt_timeout: aws.read_timeout,
-        pace: true,
-        on_call: Some(Arc::new(move |report| {
-            let outcome = match &report.outcome {
-                CallOutcome::Ok => "ok",
-                CallOutcome::Fault(class) => class.name(),
-            };
-            metrics.call(&report.operation, outcome, report.micros);
-        })),
-    }
 }
 
 async fn serve_api(
