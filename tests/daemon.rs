@@ -187,6 +187,25 @@ fn what_only_the_daemon_decides_is_not_taken_from_those_who_ask_it() {
 }
 
 #[test]
+fn who_watches_outlives_a_restart_of_the_daemon_and_nothing_longer() {
+    let mut house = House::new();
+    house.start();
+    let said = house.folder.path().join("watch.log");
+    let log = fs::File::create(&said).unwrap();
+    let mut watch = house.command(&["status", "--watch"]);
+    let mut watch = watch.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let heard = |words: &str| fs::read_to_string(&said).unwrap().contains(words);
+    house.until("drawn", |_| heard("no sessions"));
+    assert_eq!(house.end(), Some(0));
+    house.until("missed", |_| heard("warning: the daemon does not answer now"));
+    house.start();
+    house.until("found again", |_| heard("the daemon answers again"));
+    assert!(watch.try_wait().unwrap().is_none());
+    assert_eq!(house.end(), Some(0));
+    assert_eq!(watch.wait().unwrap().code(), Some(4));
+}
+
+#[test]
 fn a_daemon_on_every_address_is_called_by_loopback() {
     let mut house = House::new();
     let token = house.folder.path().join("token");

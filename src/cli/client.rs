@@ -26,8 +26,8 @@ use crate::{
 const ANSWER_WITHIN: Duration = Duration::from_secs(310);
 /// How long a daemon may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(4);
-/// Tries to take up an event stream again that broke off.
-const RECONNECTS: u32 = 10;
+/// Tries, a second apart, to find a daemon again that went away: when it is restarted it comes back.
+pub const RECONNECTS: u32 = 10;
 
 /// A daemon that can be asked.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::super::{
     CliError, Context, ExitCode,
-    client::Client,
+    client::{Client, RECONNECTS},
     output::{DIM, Icon, sessions},
     signals::Signals,
 };
@@ -53,11 +53,32 @@ impl Status {
             return Ok(code(&found));
         }
         let mut signals = Signals::listen();
-        let mut last = Vec::new();
+        let (mut last, mut seen) = (Vec::new(), false);
         let mut drawn = false;
         let every = Duration::from_millis(self.every.as_millis().max(200));
+        let mut absent = 0;
         loop {
-            let found = self.look(&client).await?;
+            let found = match self.look(&client).await {
+                Err(error @ (CliError::NoDaemon { .. } | CliError::Broken { .. })) if seen && absent < RECONNECTS => {
+                    if absent == 0 {
+                        let text = format!(
+                            "the daemon does not answer now, looking for it for {RECONNECTS} s: {}",
+                            error.whole()
+                        );
+                        context.output.say(Icon::Warn, &text);
+                    }
+                    absent += 1;
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                        () = signals.nth(1) => return Ok(code(&last)),
+                    }
+                }
+                found => found?,
+            };
+            seen = true;
+            if std::mem::take(&mut absent) > 0 {
+                context.output.say(Icon::Done, "the daemon answers again");
+            }
             if context.output.json {
                 for status in &found {
                     if !last.contains(status) {
