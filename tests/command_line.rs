@@ -35,6 +35,10 @@ fn without_a_daemon_every_client_command_is_4_and_tells_how_to_start_one() {
         let talk = text(&output.stderr);
         assert_eq!(output.status.code(), Some(4), "{arguments:?}: {talk}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
+        if command.contains(&"--json") {
+            assert!(talk.starts_with(r#"{"error":{"#), "{talk}");
+            continue;
+        }
         assert_eq!(
             talk,
             "error: no labguard daemon at http://127.0.0.1:9 (connection refused); start one with `labguard run`\n"
@@ -48,6 +52,80 @@ fn mistakes_in_the_configuration_are_3_and_all_named() {
     let talk = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{talk}");
     assert!(talk.contains("daemon.lisen") && talk.contains("daemon.max_sessions"), "{talk}");
+}
+
+#[test]
+fn the_sandbox_says_all_that_is_wrong_before_it_listens() {
+    let faults = ["--fault", "nonsense", "--fault", "ecs:RunTask=capcity:2", "--fault", "ecs:RunTsk=capacity:2"];
+    let output = labguard(&[&["sandbox", "--listen", "0.0.0.0:4599"][..], &faults].concat());
+    let talk = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), String::new()), "{talk}");
+    for part in
+        ["\"nonsense\"", "capcity", "nearest: ecs:RunTask=capacity:2", "never strike", "--listen 127.0.0.1:4599"]
+    {
+        assert!(talk.contains(part), "{part} is not in {talk}");
+    }
+    assert!(!talk.contains("daemon.token_file"), "that is no help here: {talk}");
+
+    let set = r#"aws.sandbox.faults=["ecs:RunTask=capacity:2", "nonsense", "ecs:RunTsk=capacity"]"#;
+    let output = labguard(&["config", "check", "--set", set]);
+    let talk = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{talk}");
+    for part in ["2 mistakes", "aws.sandbox.faults[1]", "aws.sandbox.faults[2]", "nearest:  ecs:RunTask=capacity"] {
+        assert!(talk.contains(part), "{part} is not in {talk}");
+    }
+}
+
+#[test]
+fn with_json_mistakes_and_errors_are_data() {
+    let json = |bytes: &[u8]| -> serde_json::Value {
+        serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{error}: {}", text(bytes)))
+    };
+    let checked = labguard(&["config", "check", "--json", "--set", "daemon.lisen=x", "--set", "daemon.max_sessions=0"]);
+    assert_eq!(checked.status.code(), Some(3));
+    let document = json(&checked.stdout);
+    assert_eq!((&document["ok"], document["mistakes"].as_array().unwrap().len()), (&false.into(), 2), "{document}");
+    let mistake = &document["mistakes"][0];
+    assert_eq!((&mistake["key"], &mistake["nearest"]), (&"daemon.lisen".into(), &"daemon.listen".into()));
+    let error = &json(&checked.stderr)["error"];
+    assert_eq!((&error["code"], &error["exit_code"]), (&"configuration".into(), &3.into()), "{error}");
+    assert_eq!(error["mistakes"], document["mistakes"]);
+
+    let away = labguard(&["history", "--json", "--daemon", "http://127.0.0.1:9"]);
+    let error = &json(&away.stderr)["error"];
+    assert_eq!((&error["code"], &error["exit_code"]), (&"no_daemon".into(), &4.into()), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("127.0.0.1:9") && error["advice"].is_string(), "{error}");
+
+    let script = labguard(&["completions", "bash", "--json"]);
+    assert_eq!((script.status.code(), script.stdout.len()), (Some(2), 0));
+    assert_eq!(json(&script.stderr)["error"]["code"], "no_json");
+
+    let shown = json(&labguard(&["config", "show", "--json", "--set", "aws.max_attempts=7"]).stdout);
+    assert_eq!(shown["aws"]["max_attempts"], 7);
+    assert_eq!(
+        (&shown["daemon"]["listen"], &shown["aws"]["sandbox"]["enabled"]),
+        (&"127.0.0.1:7373".into(), &true.into())
+    );
+}
+
+#[test]
+fn config_check_says_what_is_legal_and_yet_worth_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.toml");
+    let budget = "[budgets.nobodys]\nscope = \"owner\"\nof = \"nobody\"\nlimit = \"1 USD\"\n";
+    let session = "[sessions.a]\nowner = \"me\"\nimage.uri = \"registry.example.org/app:1\"\n";
+    let end = "limits.ends_at = \"2020-01-31T18:00:00Z\"\n";
+    std::fs::write(&path, format!("{budget}{session}{end}[aws.sandbox]\nenabled = false\n")).unwrap();
+    let file = path.to_str().unwrap();
+    let said = text(&labguard(&["config", "check", "--config", file]).stderr);
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("warning: ")).collect();
+    for part in ["nobodys", "open to anybody", "limits.ends_at"] {
+        assert!(lines.iter().any(|line| line.contains(part)), "{part} is not in {said}");
+    }
+    let checked = labguard(&["config", "check", "--config", file, "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!((checked.status.code(), document["warnings"].as_array().unwrap().len()), (Some(0), lines.len()));
+    assert_eq!(document["mistakes"], serde_json::json!([]));
 }
 
 #[test]

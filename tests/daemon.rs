@@ -132,3 +132,95 @@ fn a_state_folder_that_cannot_be_written_is_told_with_its_path() {
     assert!(said.contains(&*state.display().to_string()), "{said}");
     assert_eq!(fs::read_to_string(&state).unwrap(), "in the way", "what was there is as it was");
 }
+
+#[test]
+fn a_bad_file_keeps_nobody_from_a_daemon_that_runs() {
+    let mut house = House::new();
+    house.start();
+    let address = house.text(&["up", "admission"]);
+    house.rewrite(|text| text.replace("lifetime = \"20m\"", "lifetime = \"soon\"\nlifetme = 1"));
+    let status = house.run(&["status", "admission", "--json"]);
+    let said = String::from_utf8_lossy(&status.stderr);
+    assert_eq!(status.status.code(), Some(0), "{said}");
+    assert!(String::from_utf8_lossy(&status.stdout).contains(address.trim()));
+    assert!(said.starts_with("warning: the configuration has 2 mistakes") && said.contains("overlay.toml"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+
+    // Not even TOML, and in [daemon] itself: the address and the folder are given.
+    house.rewrite(|text| text.replace("[daemon]", "[daemon]\nlog_level = = 1"));
+    let down = house.run(&["down", "admission"]);
+    assert_eq!(down.status.code(), Some(0), "{}", String::from_utf8_lossy(&down.stderr));
+    assert!(house.text(&["status", "--ready", "--json"]).contains("\"ready\": true"));
+    assert_eq!(house.run(&["status", "--ready", "--config", "nowhere.toml"]).status.code(), Some(0));
+    assert_eq!(house.run(&["config", "check"]).status.code(), Some(3));
+    assert_eq!(house.end(), Some(0));
+    assert_eq!(house.run(&["status", "--ready"]).status.code(), Some(4));
+}
+
+#[test]
+fn what_only_the_daemon_decides_is_not_taken_from_those_who_ask_it() {
+    let mut house = House::new();
+    house.start();
+    let budget = ["--set", "sessions.admission.limits.budget=0.10 USD", "--set", "aws.profile=x"];
+    for command in [&["up", "admission"][..], &["plan", "admission"], &["status"]] {
+        let refused = house.run(&[command, &budget].concat());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(3), 0), "{command:?}: {said}");
+        for part in ["2 mistakes", "sessions.admission.limits.budget", "\"0.10 USD\"", "aws.profile", "`labguard run`"]
+        {
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
+    }
+    let with = |command: &[&str]| {
+        let name = "LABGUARD__SESSIONS__ADMISSION__LIMITS__BUDGET";
+        house.command(command).env(name, "0.10 USD").output().unwrap()
+    };
+    assert_eq!(with(&["plan", "admission"]).status.code(), Some(3));
+    // The container's own variables are those of its daemon: who only asks is told and let through.
+    let status = with(&["status"]);
+    let said = String::from_utf8_lossy(&status.stderr);
+    assert_eq!(status.status.code(), Some(0), "{said}");
+    assert!(said.contains("warning: ") && said.contains("LIMITS__BUDGET sets nothing here"), "{said}");
+    assert_eq!(house.json(&["status"]), serde_json::json!([]), "nothing was opened");
+    house.text(&["status", "--set", "daemon.log_level=debug"]);
+    assert_eq!(house.end(), Some(0));
+}
+
+#[test]
+fn who_watches_outlives_a_restart_of_the_daemon_and_nothing_longer() {
+    let mut house = House::new();
+    house.start();
+    let said = house.folder.path().join("watch.log");
+    let log = fs::File::create(&said).unwrap();
+    let mut watch = house.command(&["status", "--watch"]);
+    let mut watch = watch.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let heard = |words: &str| fs::read_to_string(&said).unwrap().contains(words);
+    house.until("drawn", |_| heard("no sessions"));
+    assert_eq!(house.end(), Some(0));
+    house.until("missed", |_| heard("warning: the daemon does not answer now"));
+    house.start();
+    house.until("found again", |_| heard("the daemon answers again"));
+    assert!(watch.try_wait().unwrap().is_none());
+    assert_eq!(house.end(), Some(0));
+    assert_eq!(watch.wait().unwrap().code(), Some(4));
+}
+
+#[test]
+fn a_daemon_on_every_address_is_called_by_loopback() {
+    let mut house = House::new();
+    let token = house.folder.path().join("token");
+    house.rewrite(|text| {
+        let guard = format!("token_file = \"{}\"\nallowed_hosts = [\"lab.example.org\"]", token.display());
+        text.replace("listen = \"127.0.0.1:", &format!("{guard}\nlisten = \"0.0.0.0:"))
+    });
+    house.start();
+    let config = house.folder.path().join("overlay.toml");
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_labguard"))
+        .args(["status", "--config", config.to_str().unwrap()])
+        .env_clear()
+        .env("HOME", house.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(status.status.code(), Some(0), "{}", String::from_utf8_lossy(&status.stderr));
+    assert_eq!(house.end(), Some(0));
+}

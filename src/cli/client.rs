@@ -13,7 +13,7 @@ use super::error::CliError;
 use crate::{
     api::{
         AuthError, Problem, read_token,
-        wire::{Accepted, ChargesQuery, CostQuery, OpenLease, OpenSession, Reason, Reconcile, Sweep, Touch},
+        wire::{Accepted, ChargesQuery, CostQuery, OpenLease, OpenSession, Ready, Reason, Reconcile, Sweep, Touch},
     },
     domain::model::{CostReport, Entry, Estimate, Extension, Receipt, Span},
     reconcile::{
@@ -24,8 +24,10 @@ use crate::{
 
 /// How long an answer may take; sweeps remove things meanwhile.
 const ANSWER_WITHIN: Duration = Duration::from_secs(310);
-/// Tries to take up an event stream again that broke off.
-const RECONNECTS: u32 = 10;
+/// How long a daemon may take to say that it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(4);
+/// Tries, a second apart, to find a daemon again that went away: when it is restarted it comes back.
+pub const RECONNECTS: u32 = 10;
 
 /// A daemon that can be asked.
 #[derive(Clone, Debug)]
@@ -41,15 +43,8 @@ impl Client {
     /// # Errors
     /// When there is no usable token.
     pub async fn new(url: &str, token_file: &Path) -> Result<Self, CliError> {
-        // A second installation is refused and changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let url = url.trim_end_matches('/').to_owned();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .connect_timeout(Duration::from_secs(3))
-            .build()
-            .map_err(|source| CliError::Broken { url: url.clone(), source })?;
+        let http = connector(&url)?;
         match read_token(token_file) {
             Ok(token) => Ok(Self { url, token, http }),
             Err(source) => {
@@ -64,6 +59,17 @@ impl Client {
                 Err(CliError::NoToken { url, why, source })
             }
         }
+    }
+
+    /// Whether the daemon at `url` takes commands; needs no token.
+    ///
+    /// # Errors
+    /// When nobody answers there, or somebody else.
+    pub async fn ready(url: &str) -> Result<Ready, CliError> {
+        let url = url.trim_end_matches('/').to_owned();
+        let asker = Self { http: connector(&url)?, url, token: String::new() };
+        let request = asker.http.get(format!("{}/readyz", asker.url));
+        asker.value(request, READY_WITHIN).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -82,19 +88,19 @@ impl Client {
         }
     }
 
-    async fn value<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CliError> {
-        let body = self.answer(request.timeout(ANSWER_WITHIN)).await?;
+    async fn value<T: DeserializeOwned>(&self, request: RequestBuilder, within: Duration) -> Result<T, CliError> {
+        let body = self.answer(request.timeout(within)).await?;
         let bytes = body.bytes().await.map_err(|source| CliError::Broken { url: self.url.clone(), source })?;
         serde_json::from_slice(&bytes)
             .map_err(|error| CliError::Foreign { url: self.url.clone(), why: error.to_string() })
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
-        self.value(self.request(Method::GET, path)).await
+        self.value(self.request(Method::GET, path), ANSWER_WITHIN).await
     }
 
     async fn command<B: Serialize>(&self, method: Method, path: &str, body: &B) -> Result<String, CliError> {
-        let accepted: Accepted = self.value(self.request(method, path).json(body)).await?;
+        let accepted: Accepted = self.value(self.request(method, path).json(body), ANSWER_WITHIN).await?;
         Ok(accepted.session)
     }
 
@@ -234,7 +240,7 @@ impl Client {
     /// See [`Client::sessions`].
     pub async fn reconcile(&self, name: &str, yes: bool) -> Result<Receipt, CliError> {
         let path = format!("/sessions/{}/reconcile", segment(name));
-        self.value(self.request(Method::POST, &path).json(&Reconcile { yes })).await
+        self.value(self.request(Method::POST, &path).json(&Reconcile { yes }), ANSWER_WITHIN).await
     }
 
     /// Lines of cost, as they are to be written.
@@ -252,7 +258,7 @@ impl Client {
     /// # Errors
     /// See [`Client::sessions`].
     pub async fn sweep(&self, remove: bool) -> Result<Vec<Orphan>, CliError> {
-        self.value(self.request(Method::POST, "/sweep").json(&Sweep { remove })).await
+        self.value(self.request(Method::POST, "/sweep").json(&Sweep { remove }), ANSWER_WITHIN).await
     }
 
     /// A session's status as it changes.
@@ -260,6 +266,17 @@ impl Client {
     pub fn follow(&self, session: &str) -> Follow {
         Follow { client: self.clone(), session: session.to_owned(), stream: None, tries: 0, ended: false }
     }
+}
+
+fn connector(url: &str) -> Result<reqwest::Client, CliError> {
+    // A second installation is refused and changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .connect_timeout(Duration::from_secs(3))
+        .build()
+        .map_err(|source| CliError::Broken { url: url.to_owned(), source })
 }
 
 /// A session's status as it changes, over broken connections.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::exit_code::ExitCode;
 use crate::{
     api::{AuthError, Problem, ProblemCode},
+    config::Mistakes,
     daemon::rates::RefreshError,
     domain::model::{Fault, FaultClass},
     rates::RatesError,
@@ -56,7 +57,10 @@ pub enum CliError {
         #[source]
         source: reqwest::Error,
     },
-    /// The configuration has mistakes; each is a line.
+    /// The configuration has mistakes.
+    #[error("{0}")]
+    Mistakes(Mistakes),
+    /// Something that was set cannot be.
     #[error("{0}")]
     Configuration(String),
     /// An image could not be read or pushed.
@@ -105,6 +109,9 @@ pub enum CliError {
     /// The prediction service does not run.
     #[error("the prediction service does not run")]
     Predictor(#[source] crate::predictor::PredictorError),
+    /// `--json` with a command that has no such form.
+    #[error("{0}, which has no JSON form; leave --json out")]
+    NoJson(&'static str),
     /// Ctrl-C; the message says what goes on.
     #[error("{0}")]
     Interrupted(String),
@@ -148,11 +155,63 @@ impl CliError {
             CliError::Refresh(RefreshError::Cloud(_)) => ExitCode::AwsRefused,
             CliError::Refresh(RefreshError::Sandbox) => ExitCode::Refused,
             CliError::NoPrices { .. } => ExitCode::NotFound,
-            CliError::Configuration(_) => ExitCode::Configuration,
+            CliError::Mistakes(_) | CliError::Configuration(_) => ExitCode::Configuration,
             CliError::Local { .. } | CliError::File { .. } | CliError::Predictor(_) => ExitCode::Internal,
             CliError::Start { code, .. } => *code,
+            CliError::NoJson(_) => ExitCode::Usage,
             CliError::Interrupted(_) => ExitCode::Interrupted,
         }
+    }
+
+    /// What kind of error, for programs; stable. What the daemon refuses has the code of its API's problem.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            CliError::NoDaemon { .. } => "no_daemon",
+            CliError::NoToken { .. } => "no_token",
+            CliError::Problem(problem) => problem.code.name(),
+            CliError::Command(error) => Problem::from(error.clone()).code.name(),
+            CliError::Foreign { .. } => "foreign",
+            CliError::Broken { .. } => "broken",
+            CliError::Mistakes(_) | CliError::Configuration(_) => "configuration",
+            CliError::Image(_) => "image",
+            CliError::Rates(_) | CliError::Refresh(_) => "rates",
+            CliError::NoPrices { .. } => "no_prices",
+            CliError::Local { .. } => "local",
+            CliError::File { .. } => "file",
+            CliError::Start { .. } => "start",
+            CliError::Predictor(_) => "predictor",
+            CliError::NoJson(_) => "no_json",
+            CliError::Interrupted(_) => "interrupted",
+        }
+    }
+
+    /// What to do next, where it is always the same.
+    #[must_use]
+    pub const fn advice(&self) -> Option<&'static str> {
+        match self {
+            CliError::NoDaemon { .. } => Some("start one with `labguard run`"),
+            CliError::NoToken { .. } => Some("give the daemon's folder with --state-dir"),
+            CliError::Mistakes(_) => Some("mend what is listed; `labguard config check` looks again"),
+            CliError::NoPrices { .. } => {
+                Some("give prices in [rates.REGION], or take AWS's with `labguard rates import`")
+            }
+            CliError::NoJson(_) => Some("leave --json out"),
+            _ => None,
+        }
+    }
+
+    /// The error as data: what goes to stderr under `--json`.
+    #[must_use]
+    pub fn document(&self) -> serde_json::Value {
+        let mut error = serde_json::json!({
+            "code": self.code(), "message": self.whole(), "advice": self.advice(),
+            "exit_code": self.exit_code().number(),
+        });
+        if let CliError::Mistakes(mistakes) = self {
+            error["mistakes"] = serde_json::json!(mistakes.0);
+        }
+        serde_json::json!({ "error": error })
     }
 
     /// The message with its causes, for a person: `what: why: why that`.

@@ -93,6 +93,16 @@ impl ExitCode {
         for code in Self::ALL {
             text.push_str(&format!("| {} | {} |\n", code.number(), code.meaning()));
         }
+        text.push_str(
+            "\nWith `--json` an error is one object, on the last line of stderr; warnings stay lines of text before it, and a wrong\n\
+             command line (2) is told in text:\n\n\
+             ```json\n\
+             {\"error\":{\"code\":\"no_daemon\",\"message\":\"no labguard daemon at …\",\"advice\":\"start one with `labguard run`\",\"exit_code\":4}}\n\
+             ```\n\n\
+             `code` is stable; what the daemon refuses has the code of its API's problem (`GET /openapi.json`). `advice` is null where\n\
+             the message alone says what to do. Mistakes of the configuration are listed in `mistakes`, each with `source`, `file`,\n\
+             `line`, `key`, `value`, `expected` and `nearest`; `labguard config check --json` prints the same list to stdout.\n",
+        );
         text
     }
 }
@@ -118,6 +128,9 @@ mod tests {
     #[test]
     fn the_document_is_in_step() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/exit-codes.md");
+        if std::env::var_os("LABGUARD_WRITE_DOCS").is_some() {
+            std::fs::write(path, ExitCode::document()).unwrap();
+        }
         let written = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             written == ExitCode::document(),

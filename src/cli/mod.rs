@@ -17,7 +17,7 @@ pub use error::CliError;
 pub use exit_code::ExitCode;
 pub use tree::Cli;
 
-use self::{output::Icon, tree::Command};
+use self::tree::Command;
 
 /// Parses the command line, does what it says, and answers the exit code: one of [`ExitCode`]'s, or that of the command
 /// which `with-lease` ran. Wrong usage leaves here with 2.
@@ -42,7 +42,7 @@ pub fn main() -> u8 {
         Err(source) => Err(CliError::Local { what: "start the runtime".into(), source }),
     };
     outcome.unwrap_or_else(|error| {
-        context.output.say(Icon::Fail, &error.whole());
+        context.output.fail(&error);
         error.exit_code().number()
     })
 }

@@ -78,10 +78,12 @@ fn everywhere<T: Clone + Send + Sync + 'static>(matches: &clap::ArgMatches, flag
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Configuration file or folder; may be given several times, later ones win.
+    /// Configuration file, or a folder for all *.toml in it, by name; may be given several times, later ones win. Commands that ask a running daemon read only
+    /// `[daemon]` of it.
     #[arg(long, value_name = "FILE")]
     pub config: Vec<PathBuf>,
-    /// Sets one configuration key: `sessions.admission.limits.budget="1 USD"`; may be given several times.
+    /// Sets one configuration key, as KEY.PATH=VALUE; may be given several times. Commands that ask a running daemon take
+    /// `daemon.*` only.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Data as JSON.

@@ -22,7 +22,7 @@ use crate::{
     reconcile::handle::Handle,
     sandbox::{
         Sandbox, SandboxConfig,
-        faults::{FaultRule, FaultRuleError},
+        faults::FaultRule,
         latency::Latency,
         runtime::{Containers, Processes},
     },
@@ -66,7 +66,7 @@ pub(super) async fn start(context: &Context) -> Result<Hosted, CliError> {
     let mut settings = context.settings()?;
     begin_log(context, &settings, &settings.daemon.log_level)?;
     take_in(&mut settings)?;
-    for warning in settings.warnings().into_iter().chain(settings.age_warning(Clock::System.now())) {
+    for warning in settings.warnings_at(Clock::System.now()) {
         tracing::warn!("{warning}");
     }
     let policies = settings.sessions.keys().cloned().collect();
@@ -81,7 +81,7 @@ pub(super) async fn start_demo(context: &Context, keep: bool) -> Result<(Hosted,
     let mut request = context.request();
     request.search = false;
     request.embedded.push(("the demo's configuration", config::DEMO_TOML));
-    let mut settings = config::load(&request).map_err(|mistakes| CliError::Configuration(mistakes.to_string()))?;
+    let mut settings = config::load(&request).map_err(CliError::Mistakes)?;
     // The demo tells its story itself; the log only adds what went wrong.
     begin_log(context, &settings, "error")?;
     if context.global.state_dir.is_none() && settings.daemon.state_dir.is_none() {
@@ -229,15 +229,10 @@ pub(super) async fn refresh_rates(settings: &Settings, region: &str) -> Result<d
 pub(super) async fn serve_sandbox(
     listener: tokio::net::TcpListener,
     seed: u64,
-    faults: &[String],
+    faults: Vec<FaultRule>,
     latency: Latency,
     stop: CancellationToken,
 ) -> Result<(), CliError> {
-    let faults = faults
-        .iter()
-        .map(|text| text.parse())
-        .collect::<Result<Vec<FaultRule>, FaultRuleError>>()
-        .map_err(|error| CliError::Configuration(error.to_string()))?;
     let failed = |source| CliError::Local { what: "serve the sandbox".into(), source };
     let endpoint = format!("http://{}", listener.local_addr().map_err(failed)?);
     let scratch = config::folders::state().join("sandbox");

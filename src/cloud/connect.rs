@@ -63,6 +63,10 @@ pub struct CloudConfig {
     pub operation_timeout: Span,
     /// Longest time of one try.
     pub attempt_timeout: Span,
+    /// Longest time until a connection is open.
+    pub connect_timeout: Span,
+    /// Longest time from a request to the first byte of its answer.
+    pub read_timeout: Span,
     /// Whether to stay below AWS's token buckets by ourselves.
     pub pace: bool,
     /// Told of every call.
@@ -70,7 +74,7 @@ pub struct CloudConfig {
 }
 
 impl CloudConfig {
-    /// AWS itself in `region`: five tries, 10 s each, 45 s in all, paced.
+    /// AWS itself in `region`: five tries, 10 s each and 3 s of them to connect, 45 s in all, paced.
     #[must_use]
     pub fn new(region: impl Into<String>, clock: Clock) -> Self {
         Self {
@@ -86,6 +90,8 @@ impl CloudConfig {
             max_attempts: 5,
             operation_timeout: Span::from_secs(45),
             attempt_timeout: Span::from_secs(10),
+            connect_timeout: Span::from_secs(3),
+            read_timeout: Span::from_secs(10),
             pace: true,
             on_call: None,
         }
@@ -128,6 +134,8 @@ impl Cloud {
         let timeouts = TimeoutConfig::builder()
             .operation_timeout(config.operation_timeout.as_duration())
             .operation_attempt_timeout(config.attempt_timeout.as_duration())
+            .connect_timeout(config.connect_timeout.as_duration())
+            .read_timeout(config.read_timeout.as_duration())
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(config.region.clone()))

@@ -79,6 +79,7 @@ impl<'a> Across<'a> {
         self.names(policy);
         self.probes(policy);
         self.fuse(policy);
+        self.unused();
         let subnets = policy.network.subnets.len();
         self.rule(&["network.subnets"], subnets <= 16, subnets, || "at most 16 subnets".into());
     }
@@ -209,6 +210,19 @@ impl<'a> Across<'a> {
             let near = nearest(&health.port.to_string(), ports.iter().map(String::as_str)).map(str::to_owned);
             self.wrong(&["health.port", "network.ingress"], Some(health.port.to_string()), expected, near);
         }
+        let silent = health.method == "HEAD" && health.expect_body.is_some();
+        self.rule(
+            &["health.expect_body", "health.method"],
+            !silent,
+            health.expect_body.clone().unwrap_or_default(),
+            || "another health.method than HEAD with it, such as GET: an answer to HEAD has no body".into(),
+        );
+        self.rule(&["network.public_ip", "health.port"], policy.network.public_ip, false, || {
+            format!(
+                "true: health.port ({}) is asked over the public address, without one the session would never be healthy",
+                health.port
+            )
+        });
         self.rule(&["health.timeout", "health.interval"], health.timeout <= health.interval, health.timeout, || {
             format!("not more than health.interval, which is {}", health.interval)
         });
@@ -357,8 +371,21 @@ impl<'a> Across<'a> {
         );
     }
 
-    /// `[aws]`: the sandbox is its own endpoint.
+    /// `[aws]`: the sandbox is its own endpoint, and its own account.
     pub(super) fn aws(&mut self, aws: &AwsSettings) {
+        let elsewhere = ["profile".to_owned(), "registry_endpoint".to_owned()]
+            .into_iter()
+            .chain(aws.endpoints.keys().map(|service| format!("endpoints.{service}")));
+        for key in elsewhere {
+            let keys = [key.as_str(), "sandbox.enabled"];
+            let Some(value) = self.read.optional_text(&key).filter(|_| self.meant_together(&key, keys[1])) else {
+                continue;
+            };
+            self.rule(&keys, !aws.sandbox.enabled, value, || {
+                "aws.sandbox.enabled = false with it: the sandbox has an account, endpoints and a registry of its own"
+                    .into()
+            });
+        }
         if let Some(url) = &aws.endpoint_url {
             self.rule(&["endpoint_url", "sandbox.enabled"], !aws.sandbox.enabled, url, || {
                 "aws.sandbox.enabled = false with it: the sandbox is an endpoint of its own".into()

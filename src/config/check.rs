@@ -203,7 +203,11 @@ impl<'a> Check<'a> {
     fn text(&mut self, path: &str, form: Form, value: &Value) {
         match value::text(value) {
             Ok(text) if form.fits(&text) => {}
-            Ok(text) => self.wrong(value, path, Some(value::shown(value)), form.expected().into(), form.nearest(&text)),
+            Ok(text) => {
+                let why = form.why(&text).map(|why| format!(" ({why})")).unwrap_or_default();
+                let expected = format!("{}{why}", form.expected());
+                self.wrong(value, path, Some(value::shown(value)), expected, form.nearest(&text));
+            }
             Err(expected) => {
                 let expected = format!("{expected}: {}", form.expected());
                 self.wrong(value, path, Some(value::shown(value)), expected, None);

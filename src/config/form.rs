@@ -11,6 +11,7 @@ use super::{
     names::NameRule,
     value::{is_range, is_source},
 };
+use crate::sandbox::faults::FaultRule;
 
 /// A sample of a session's id: any name rule that takes it takes every other of its length.
 const SAMPLE: &str = "x-7k2m9q";
@@ -46,6 +47,7 @@ impl Form {
             Form::LoadBalancer => balancer(text, "app/").is_some(),
             Form::TargetGroup => balancer(text, "targetgroup/").is_some(),
             Form::Source => is_source(text),
+            Form::Fault => text.parse::<FaultRule>().is_ok(),
             Form::LogFilter => word() && tracing_subscriber::EnvFilter::try_new(text).is_ok() && is_filter(text),
         }
     }
@@ -79,9 +81,20 @@ impl Form {
             Form::TargetGroup => "a target group as its ARN ends, targetgroup/NAME/0123456789abcdef, or the whole ARN",
             Form::Range => "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32",
             Form::Source => "an IPv4 or IPv6 range without host bits, such as 203.0.113.7/32, or \"own\"",
+            Form::Fault => {
+                "a fault as OPERATION=KIND[:WHEN], such as ecs:RunTask=capacity:2; `labguard sandbox --help` lists the kinds"
+            }
             Form::LogFilter => {
                 "trace, debug, info, warn, error, off, or a filter such as \"info,labguard_cloud=debug\""
             }
+        }
+    }
+
+    /// What is wrong with a text that does not fit, where more can be said than what is expected.
+    pub(super) fn why(self, text: &str) -> Option<String> {
+        match self {
+            Form::Fault => text.parse::<FaultRule>().err().map(|error| error.why),
+            _ => None,
         }
     }
 
@@ -95,6 +108,7 @@ impl Form {
                 let lower = text.to_lowercase().replace("{session}", SAMPLE);
                 NameRule::Repository.allows(&lower).then(|| text.to_lowercase())
             }
+            Form::Fault => text.parse::<FaultRule>().err().and_then(|error| error.nearest),
             _ => None,
         }
     }

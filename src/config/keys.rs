@@ -104,6 +104,8 @@ pub(super) enum Form {
     TargetGroup,
     /// An IPv4 or IPv6 range, or `own`.
     Source,
+    /// One of the sandbox's faults: `OPERATION=KIND[:WHEN]`.
+    Fault,
 }
 
 /// A key.
@@ -168,7 +170,7 @@ pub(super) const AWS: &[Key] = &[
     key("sandbox.enabled", Kind::Bool),
     key("sandbox.listen", Kind::Text(Form::LoopbackSocket)),
     key("sandbox.latency", Kind::Choice(&["zero", "fast", "aws"])),
-    key("sandbox.faults", Kind::List(&ANY)),
+    key("sandbox.faults", Kind::List(&Kind::Text(Form::Fault))),
     key("sandbox.seed", Kind::Int(0, i64::MAX)),
 ];
 

@@ -30,6 +30,12 @@ impl Source for Layer {
 
 /// Reads TOML; `name` is the file as people know it.
 pub(super) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Mistake>> {
+    let (map, mistakes) = read(name, text);
+    if mistakes.is_empty() { Ok(map) } else { Err(mistakes) }
+}
+
+/// What can be read of TOML, and what is wrong with the rest.
+fn read(name: &str, text: &str) -> (Map<String, Value>, Vec<Mistake>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut mistakes: Vec<Mistake> = errors
         .iter()
@@ -50,18 +56,49 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Map<String, Value>, Vec<Mi
         })
         .collect();
     let map = table_of(name, text, table.get_ref(), &mut mistakes);
-    if mistakes.is_empty() { Ok(map) } else { Err(mistakes) }
+    (map, mistakes)
 }
 
 /// Reads a file.
 pub(super) fn file(path: &Path) -> Result<Map<String, Value>, Vec<Mistake>> {
-    let name = path.display().to_string();
-    let unreadable = |expected: String| {
-        vec![Mistake { source: name.clone(), key: String::new(), value: None, expected, nearest: None }]
+    text_of(path).map_err(|mistake| vec![mistake]).and_then(|text| parse(&path.display().to_string(), &text))
+}
+
+/// What can be read of a file, and each mistake with the table that it stands in: nothing before the first one, and where
+/// there is no text at all.
+pub(super) fn recovered(path: &Path) -> (Map<String, Value>, Vec<(String, Mistake)>) {
+    match text_of(path) {
+        Ok(text) => {
+            let (map, mistakes) = read(&path.display().to_string(), &text);
+            let line = |mistake: &Mistake| {
+                let place = mistake.source.strip_prefix(&format!("{}:", path.display())).unwrap_or_default();
+                place.split(':').next().and_then(|line| line.parse().ok()).unwrap_or(0)
+            };
+            (map, mistakes.into_iter().map(|mistake| (table_at(&text, line(&mistake)), mistake)).collect())
+        }
+        Err(mistake) => (Map::new(), vec![(String::new(), mistake)]),
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, Mistake> {
+    let unreadable = |expected: String| Mistake {
+        source: path.display().to_string(),
+        key: String::new(),
+        value: None,
+        expected,
+        nearest: None,
     };
     let bytes = std::fs::read(path).map_err(|error| unreadable(format!("a readable file ({error})")))?;
-    let text = String::from_utf8(bytes).map_err(|error| unreadable(format!("UTF-8 text ({})", error.utf8_error())))?;
-    parse(&name, &text)
+    String::from_utf8(bytes).map_err(|error| unreadable(format!("UTF-8 text ({})", error.utf8_error())))
+}
+
+/// The name of the last table that begins at a line or above it.
+fn table_at(text: &str, line: usize) -> String {
+    let lines: Vec<&str> = text.lines().take(line).collect();
+    let begins =
+        |line: &&str| line.trim_start().strip_prefix('[').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+    let header = lines.into_iter().rev().find(begins).unwrap_or_default();
+    header.trim_start().trim_start_matches('[').split([']', '#']).next().unwrap_or_default().trim().to_owned()
 }
 
 /// The variables that begin with `LABGUARD__`. `named` are the sections and names that files use, such as `sessions` and

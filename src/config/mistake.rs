@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -34,6 +36,42 @@ impl fmt::Display for Mistake {
             write!(f, "\n   nearest:  {nearest}")?;
         }
         Ok(())
+    }
+}
+
+impl Mistake {
+    /// The file and the line in it, where it is one.
+    fn place(&self) -> (Option<&str>, Option<u64>) {
+        if self.source == "--set" || self.source.starts_with("environment variable ") {
+            return (None, None);
+        }
+        // FILE, FILE:LINE or FILE:LINE:COLUMN.
+        let numbered = |text: &str| {
+            let (file, number) = text.rsplit_once(':')?;
+            Some((file.len(), number.parse::<u64>().ok()?))
+        };
+        match numbered(&self.source) {
+            None => (Some(&self.source), None),
+            Some((end, number)) => match numbered(&self.source[..end]) {
+                None => (Some(&self.source[..end]), Some(number)),
+                Some((end, number)) => (Some(&self.source[..end]), Some(number)),
+            },
+        }
+    }
+}
+
+impl Serialize for Mistake {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (file, line) = self.place();
+        let mut fields = serializer.serialize_struct("Mistake", 7)?;
+        fields.serialize_field("source", &self.source)?;
+        fields.serialize_field("file", &file)?;
+        fields.serialize_field("line", &line)?;
+        fields.serialize_field("key", &self.key)?;
+        fields.serialize_field("value", &self.value)?;
+        fields.serialize_field("expected", &self.expected)?;
+        fields.serialize_field("nearest", &self.nearest)?;
+        fields.end()
     }
 }
 
@@ -109,6 +147,22 @@ mod tests {
         assert_eq!(nearest("limits.budgt", keys), Some("limits.budget"));
         assert_eq!(nearest("budget", keys), Some("limits.budget"));
         assert_eq!(nearest("zebra", keys), None);
+    }
+
+    #[test]
+    fn a_place_is_a_file_and_a_line_where_it_is_in_a_file() {
+        for (source, file, line) in [
+            ("/etc/labguard/a.toml:12", Some("/etc/labguard/a.toml"), Some(12)),
+            ("a.toml:3:13", Some("a.toml"), Some(3)),
+            ("nowhere.toml", Some("nowhere.toml"), None),
+            ("--set", None, None),
+            ("environment variable LABGUARD__X", None, None),
+        ] {
+            let mistake =
+                Mistake { source: source.into(), key: "k".into(), value: None, expected: "e".into(), nearest: None };
+            let shown = serde_json::to_value(&mistake).unwrap();
+            assert_eq!((shown["file"].as_str(), shown["line"].as_u64()), (file, line), "{shown}");
+        }
     }
 
     #[test]

@@ -20,8 +20,10 @@ mod schema;
 mod sections;
 mod settings;
 mod show;
+mod unused;
 mod value;
 pub mod watch;
+mod whereabouts;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -31,7 +33,8 @@ pub use mistake::{Mistake, Mistakes};
 pub use reference::reference_markdown;
 pub use schema::schema;
 pub use settings::{AwsSettings, DaemonSettings, LogFormat, SandboxSettings, Settings};
-pub use show::show;
+pub use show::{machine, show};
+pub use whereabouts::{Whereabouts, whereabouts};
 
 use crate::domain::{meter::RateBook, policy::Policy};
 use across::Across;
@@ -49,7 +52,7 @@ pub const DEMO_TOML: &str = include_str!("../../config/demo.toml");
 pub struct Request {
     /// Texts that came with the program, by name: between the built-in defaults and the files.
     pub embedded: Vec<(&'static str, &'static str)>,
-    /// Files given explicitly, lowest layer first.
+    /// Files given explicitly, lowest layer first; of a folder, all its `*.toml`.
     pub files: Vec<PathBuf>,
     /// Environment variables; those that begin with `LABGUARD__` count.
     pub env: Vec<(String, String)>,
@@ -66,7 +69,8 @@ impl Request {
     #[must_use]
     pub fn resolved_files(&self) -> Vec<PathBuf> {
         if !self.files.is_empty() || !self.search {
-            return self.files.clone();
+            let all = |path: &PathBuf| if path.is_dir() { folders::files_in(path) } else { vec![path.clone()] };
+            return self.files.iter().flat_map(all).collect();
         }
         folders::configuration().iter().flat_map(|folder| folders::files_in(folder)).collect()
     }
@@ -98,6 +102,16 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
             Ok(table) => layers.push(check.layer(table)),
             Err(mistakes) => check.mistakes.extend(mistakes),
         }
+    }
+    for folder in request.files.iter().filter(|path| path.is_dir() && folders::files_in(path).is_empty()) {
+        unread = true;
+        check.mistakes.push(Mistake {
+            source: folder.display().to_string(),
+            key: String::new(),
+            value: None,
+            expected: "a file, or a folder with at least one *.toml in it that can be read".into(),
+            nearest: None,
+        });
     }
     for path in request.resolved_files() {
         sources.push(path.display().to_string());
@@ -132,15 +146,18 @@ pub fn load(request: &Request) -> Result<Settings, Mistakes> {
     };
     let (places, budget_places) = (places_of("sessions"), places_of("budgets"));
     let merged = Reader::over(layers);
+    let defaults = Reader::over(vec![merged.section("defaults")]);
     let mut settings = Settings {
         daemon: sections::daemon(&Reader::over(vec![merged.section("daemon")])),
         aws: sections::aws(&Reader::over(vec![merged.section("aws")])),
         rates: RateBook::embedded(),
+        default_region: defaults.text("region"),
         sessions: BTreeMap::new(),
         budgets: Vec::new(),
         sources,
         origins: BTreeMap::new(),
     };
+    settings.origins.extend(defaults.origin("region").map(|place| ("defaults.region".to_owned(), place)));
     let mut found = Vec::new();
     let read = Reader::over(vec![merged.section("daemon")]);
     let mut judge = Across::new("daemon", BUILT_IN, &read, None, &check.poisoned);
@@ -230,6 +247,8 @@ fn line_of(place: &str) -> usize {
 
 #[cfg(test)]
 mod budgets_tests;
+#[cfg(test)]
+mod conflicts_tests;
 #[cfg(test)]
 mod rates_tests;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +26,8 @@ pub struct Settings {
     /// The prices in force: what ships with labguard, corrected by `[rates]`. Whoever bills by them takes in first what
     /// was imported ([`RateBook::correct`]).
     pub rates: RateBook,
+    /// `region` of `[defaults]`.
+    pub default_region: String,
     /// `[sessions.NAME]`, over `[defaults]`.
     pub sessions: BTreeMap<String, Policy>,
     /// `[budgets.NAME]`, over `[budget_defaults]`, by name.
@@ -66,6 +68,18 @@ impl DaemonSettings {
     #[must_use]
     pub fn state_folder(&self) -> PathBuf {
         self.state_dir.clone().unwrap_or_else(folders::state)
+    }
+
+    /// Where somebody on this machine calls the API: a daemon that listens on every address is called by loopback, whose
+    /// name it always answers to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        let ip = match self.listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.listen.port())
     }
 
     /// The API's token file.
@@ -140,10 +154,10 @@ pub struct SandboxSettings {
 }
 
 impl Settings {
-    /// The one region of all sessions: a daemon talks to one. Without a session, the default.
+    /// The one region of all sessions: a daemon talks to one. Without a session, that of `[defaults]`.
     #[must_use]
     pub fn region(&self) -> &str {
-        self.sessions.values().next().map_or("us-east-1", |policy| policy.region.as_str())
+        self.sessions.values().next().map_or(&self.default_region, |policy| &policy.region)
     }
 
     /// What is legal and yet worth a word: one sentence each.
@@ -165,6 +179,16 @@ impl Settings {
                     ports.join(" and ")
                 ));
             }
+            let limits = &policy.limits;
+            // The default is nobody's wish, and holds no session off that its budget covers.
+            let wished = self.origins.contains_key(&format!("sessions.{name}.limits.min_lifetime"));
+            if wished && limits.min_lifetime > limits.max_lifetime {
+                warnings.push(format!(
+                    "session {name}: limits.min_lifetime, {}, is above limits.max_lifetime, {}: its budget is asked to cover \
+                     a time that it cannot live",
+                    limits.min_lifetime, limits.max_lifetime
+                ));
+            }
             let prices = meter::price_warnings(policy, &self.rates.card(&policy.region));
             warnings.extend(prices.into_iter().map(|warning| format!("session {name}: {warning}")));
         }
@@ -173,6 +197,22 @@ impl Settings {
         warnings.extend(unused.map(|region| {
             format!("[rates.{region}] is of no region that labguard or a session knows; its prices are not used")
         }));
+        warnings
+    }
+
+    /// The same, and what is so by now: a fixed end that has passed, prices that have grown old.
+    #[must_use]
+    pub fn warnings_at(&self, now: Timestamp) -> Vec<String> {
+        let mut warnings = self.warnings();
+        for (name, policy) in &self.sessions {
+            if let Some(end) = policy.limits.ends_at.filter(|end| *end <= now) {
+                warnings.push(format!(
+                    "session {name}: limits.ends_at, {end}, has passed: what is opened of it ends at once; set a later one, \
+                     or \"\""
+                ));
+            }
+        }
+        warnings.extend(self.age_warning(now));
         warnings
     }
 

@@ -27,6 +27,10 @@ pub fn show(settings: &Settings) -> String {
     let mut text = format!("# Effective configuration of {}.\n", settings.sources.join(", then "));
     section(&mut text, "daemon", DAEMON, &daemon(&settings.daemon), settings);
     section(&mut text, "aws", AWS, &aws(&settings.aws), settings);
+    if settings.origins.contains_key("defaults.region") {
+        let region = Flat::from([("region", Value::String(settings.default_region.clone()))]);
+        section(&mut text, "defaults", SESSION, &region, settings);
+    }
     for (region, prices) in settings.rates.given() {
         section(&mut text, &format!("rates.{region}"), RATES, &rates(prices), settings);
     }
@@ -37,6 +41,31 @@ pub fn show(settings: &Settings) -> String {
         section(&mut text, &format!("sessions.{name}"), SESSION, &session(policy), settings);
     }
     text
+}
+
+/// `[daemon]` and `[aws]` by key, as a configuration file would nest them. Neither can hold a secret.
+#[must_use]
+pub fn machine(settings: &Settings) -> (serde_json::Value, serde_json::Value) {
+    (nested(daemon(&settings.daemon)), nested(aws(&settings.aws)))
+}
+
+fn nested(flat: Flat) -> serde_json::Value {
+    let mut tree = serde_json::Map::new();
+    for (path, value) in flat {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        match path.split_once('.') {
+            None => {
+                tree.insert(path.to_owned(), value);
+            }
+            Some((group, leaf)) => {
+                let inner = tree.entry(group).or_insert_with(|| serde_json::json!({}));
+                if let Some(inner) = inner.as_object_mut() {
+                    inner.insert(leaf.to_owned(), value);
+                }
+            }
+        }
+    }
+    tree.into()
 }
 
 fn section(text: &mut String, name: &str, keys: &[Key], values: &Flat, settings: &Settings) {

@@ -34,7 +34,7 @@ fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
 }
 
-fn one_mistake(text: &str) -> Mistake {
+pub(super) fn one_mistake(text: &str) -> Mistake {
     let mistakes = loaded(&format!("{MINIMAL}{text}")).expect_err(text).0;
     assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");
     mistakes[0].clone()
@@ -117,7 +117,7 @@ fn every_key_reaches_the_policy() {
             }
             (_, "network.vpc") => "\"vpc-0123456789abcdef0\"".into(),
             (_, "network.subnets") => "[\"subnet-0123456789abcdef0\"]".into(),
-            (_, "health.port") => return None,
+            (_, "health.port" | "network.public_ip") => return None,
             (_, "limits.budget") => "\"0.5 USD\"".into(),
             (_, "accounting.credits") => "\"2 USD\"".into(),
             (_, "group") => "\"other\"".into(),
@@ -143,7 +143,7 @@ fn every_key_reaches_the_policy() {
             (Kind::IntOrNever(..), _) => "\"never\"".into(),
             (_, "fuse.require") => "[\"scheduler\"]".into(),
             (Kind::Ingress, _) => "[{ port = 5000, sources = [\"10.0.0.0/8\"] }]".into(),
-            (Kind::Bool, "network.public_ip" | "fuse.scheduler") => "false".into(),
+            (Kind::Bool, "fuse.scheduler") => "false".into(),
             (Kind::Bool, _) => "true".into(),
             (Kind::Int(_, most), _) => (most - 1).min(30).to_string(),
             (Kind::OneOf(numbers), _) => numbers[3].to_string(),
@@ -204,6 +204,16 @@ fn every_key_reaches_the_policy() {
         let settings = load(&request).unwrap_or_else(|mistakes| panic!("{}: {mistakes}", key.path));
         assert_ne!(show::session(&settings.sessions["a"])[key.path], before[key.path], "{}", key.path);
     }
+}
+
+#[test]
+fn without_a_session_the_region_is_that_of_the_defaults() {
+    let settings = loaded("[defaults]\nregion = \"eu-central-1\"\n").unwrap();
+    assert_eq!(settings.region(), "eu-central-1");
+    assert_eq!(loaded(&show(&settings)).unwrap().region(), "eu-central-1");
+    assert_eq!(loaded("").unwrap().region(), "us-east-1");
+    let own = loaded(&format!("[defaults]\nregion = \"eu-central-1\"\n{MINIMAL}region = \"eu-west-1\"\n")).unwrap();
+    assert_eq!(own.region(), "eu-west-1");
 }
 
 #[test]
@@ -283,6 +293,28 @@ fn later_layers_override_key_by_key() {
     assert!(settings.origins["sessions.my-lab.task.max_restarts"].ends_with("2.toml:4"));
     assert_eq!(settings.aws.sandbox.seed, 9);
     assert_eq!(settings.sources.len(), 5);
+}
+
+#[test]
+fn of_a_folder_every_toml_counts_by_name_between_what_is_given_before_and_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let class = folder.path().join("class");
+    std::fs::create_dir(&class).unwrap();
+    std::fs::write(class.join("2.toml"), "[defaults]\nlimits.budget = \"2 USD\"\n").unwrap();
+    std::fs::write(class.join("1.toml"), format!("{MINIMAL}[defaults]\nlimits.budget = \"1 USD\"\n")).unwrap();
+    std::fs::write(class.join("3.txt"), "not ours").unwrap();
+    let after = folder.path().join("after.toml");
+    std::fs::write(&after, "[defaults]\nlimits.max_budget = \"7 USD\"\n").unwrap();
+    let request = Request { files: vec![class.clone(), after], ..Request::default() };
+    let limits = load(&request).unwrap().sessions["a"].limits.clone();
+    let dollars = |amount: i64| Money::from_nanos(amount * 1_000_000_000);
+    assert_eq!((limits.budget, limits.max_budget), (dollars(2), dollars(7)));
+    assert_eq!(request.watched()[0], class, "a file that appears in it is noticed");
+
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let mistakes = load(&Request { files: vec![empty], ..Request::default() }).unwrap_err().0;
+    assert!(mistakes.len() == 1 && mistakes[0].expected.contains("*.toml"), "{mistakes:?}");
 }
 
 #[test]
@@ -460,10 +492,6 @@ fn rules_between_keys_are_kept() {
         ),
         ("names.security_group = \"sg-mine\"", "names.security_group"),
         ("names.repository = \"Admission\"", "names.repository"),
-        ("image.source = \"executable\"", "image.path"),
-        ("image.source = \"archive\"", "image.path"),
-        ("image.source = \"docker\"", "image.reference"),
-        ("image.source = \"build\"", "image.context"),
         ("image.platforms = \"all\"\nadopt = [\"repository\"]\nnames.repository = \"x/y\"", "image.platforms"),
         ("limits.budget = \"0 USD\"", "limits.budget"),
         ("fuse.end_idle = true", "fuse.end_idle"),
@@ -480,6 +508,11 @@ fn rules_between_keys_are_kept() {
         ("limits = 3", "limits"),
     ] {
         assert_eq!(one_mistake(text).key, format!("sessions.a.{key}"), "{text}");
+    }
+    for (source, key) in [("executable", "path"), ("archive", "path"), ("docker", "reference"), ("build", "context")] {
+        let text = format!("[sessions.a]\nowner = \"me\"\nimage.source = {source:?}\n");
+        let mistakes = loaded(&text).unwrap_err().0;
+        assert_eq!((mistakes.len(), &mistakes[0].key), (1, &format!("sessions.a.image.{key}")), "{mistakes:?}");
     }
     assert!(loaded(&format!("{MINIMAL}limits.ends_at = 2027-01-31T18:00:00+01:00\n")).is_ok());
     assert!(

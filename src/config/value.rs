@@ -21,6 +21,18 @@ pub(super) fn text(value: &Value) -> Result<String, Expected> {
     }
 }
 
+/// Whether a value is what "nothing" looks like for its kind.
+pub(super) fn says_nothing(value: &Value) -> bool {
+    match &value.kind {
+        ValueKind::Nil => true,
+        ValueKind::Boolean(it) => !it,
+        ValueKind::String(text) => text.is_empty(),
+        ValueKind::Array(items) => items.is_empty(),
+        ValueKind::Table(table) => table.is_empty(),
+        _ => false,
+    }
+}
+
 /// Whether a value says "not set".
 pub(super) fn is_unset(value: &Value) -> bool {
     match &value.kind {

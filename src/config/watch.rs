@@ -1,10 +1,11 @@
 //! Noticing that the configuration changed.
 //!
-//! Guarantees: many changes in a short time give one signal; a signal carries no data, the receiver loads anew and
+//! Guarantees: many changes in a short time give one signal; a file counts as changed, too, where a link on its way leads
+//! elsewhere (as Kubernetes changes a ConfigMap); a signal carries no data, the receiver loads anew and
 //! keeps what it has when the new files are wrong. Must never load or apply anything itself.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -15,6 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::folders::files_in;
 use crate::domain::model::Span;
 
 /// How long files must be quiet before a change counts.
@@ -52,7 +54,8 @@ impl Reloader {
     }
 
     /// Watches `paths`, files or folders of `*.toml` files, in place of what was watched before. Those that are not
-    /// there are noticed when they appear, as long as the folder that holds them is there.
+    /// there are noticed when they appear, as long as the folder that holds them is there. What links lead to is watched as
+    /// it is now: after a signal, watch anew.
     ///
     /// # Errors
     /// [`WatchError`] when the platform refuses; explicit wishes still work.
@@ -61,17 +64,23 @@ impl Reloader {
         let mut names = BTreeSet::<OsString>::new();
         let mut whole = BTreeSet::new();
         for path in paths {
+            folders.extend(links(path));
             if path.is_dir() {
                 folders.insert(path.clone());
                 whole.insert(path.clone());
                 continue;
             }
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if parent.is_dir() {
-                folders.insert(parent.to_path_buf());
-                names.extend(path.file_name().map(OsString::from));
+            // The file itself, and where it is a link, what it leads to.
+            for path in [Some(path.clone()), path.canonicalize().ok()].into_iter().flatten() {
+                let parent = folder_of(&path);
+                if parent.is_dir() {
+                    folders.insert(parent.to_path_buf());
+                    names.extend(path.file_name().map(OsString::from));
+                }
             }
         }
+        let paths = paths.to_vec();
+        let mut known = targets(&paths);
         let trigger = self.trigger.clone();
         let tells = move |path: &PathBuf| {
             let named = path.file_name().is_some_and(|name| names.contains(name));
@@ -80,7 +89,13 @@ impl Reloader {
         };
         let handler = move |event: notify::Result<notify::Event>| {
             let counts = match event {
-                Ok(event) => !event.kind.is_access() && event.paths.iter().any(&tells),
+                Ok(event) if event.kind.is_access() => false,
+                Ok(event) => {
+                    let now = targets(&paths);
+                    let led_elsewhere = now != known;
+                    known = now;
+                    led_elsewhere || event.paths.iter().any(&tells)
+                }
                 // The watcher lost events: better look once too often.
                 Err(_) => true,
             };
@@ -106,6 +121,22 @@ impl Reloader {
         // A full channel means that a signal is on its way already.
         let _ = self.trigger.try_send(());
     }
+}
+
+/// What each path leads to now; of a folder, each of its files too.
+fn targets(paths: &[PathBuf]) -> BTreeMap<PathBuf, Option<PathBuf>> {
+    let all = paths.iter().flat_map(|path| std::iter::once(path.clone()).chain(files_in(path)));
+    all.map(|path| (path.clone(), path.canonicalize().ok())).collect()
+}
+
+/// The folders that hold the links on the way to a path.
+fn links(path: &Path) -> Vec<PathBuf> {
+    let linked = |path: &&Path| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
+    path.ancestors().filter(linked).map(|link| folder_of(link).to_path_buf()).collect()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn same(a: &Path, b: &Path) -> bool {
@@ -181,5 +212,55 @@ mod tests {
         assert_eq!(tokio::time::timeout(second, signals.recv()).await, Ok(Some(())));
         reloader.trigger();
         assert_eq!(tokio::time::timeout(second, signals.recv()).await, Ok(Some(())));
+    }
+
+    /// Whether something is told of within that time, and nothing after it.
+    #[cfg(unix)]
+    async fn told(signals: &mut mpsc::Receiver<()>) -> bool {
+        let told = tokio::time::timeout(Duration::from_secs(20), signals.recv()).await == Ok(Some(()));
+        told && tokio::time::timeout(Duration::from_millis(900), signals.recv()).await.is_err()
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_link_that_leads_elsewhere_is_a_change_of_the_file_behind_it() {
+        use std::{fs, os::unix::fs::symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let mount = folder.path().join("mount");
+        // As Kubernetes mounts a ConfigMap: a.toml → ..data/a.toml, ..data → ..1; a new version is a new folder, and
+        // ..data is put in its place by one rename.
+        let version = |name: &str, text: &str| {
+            fs::create_dir_all(mount.join(name)).unwrap();
+            fs::write(mount.join(name).join("a.toml"), text).unwrap();
+        };
+        version("..1", "");
+        symlink("..1", mount.join("..data")).unwrap();
+        symlink("..data/a.toml", mount.join("a.toml")).unwrap();
+        version("..2", "[daemon]\n");
+        version("..3", "[aws]\n");
+        let swap = |to: &str| {
+            symlink(to, mount.join("..data_tmp")).unwrap();
+            fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+        };
+        for watched in [mount.join("a.toml"), mount.clone()] {
+            let (mut reloader, mut signals) = Reloader::new();
+            reloader.watch(std::slice::from_ref(&watched)).unwrap();
+            swap("..2");
+            assert!(told(&mut signals).await, "{}", watched.display());
+            swap("..3");
+            assert!(told(&mut signals).await, "{}: a second time", watched.display());
+        }
+
+        // The folder itself is a link; and what a link leads to is written in place.
+        let (link, file) = (folder.path().join("current"), folder.path().join("linked.toml"));
+        symlink("mount/..1", &link).unwrap();
+        symlink("mount/..3/a.toml", &file).unwrap();
+        let (mut reloader, mut signals) = Reloader::new();
+        reloader.watch(&[link.clone(), file]).unwrap();
+        fs::remove_file(&link).unwrap();
+        symlink("mount/..2", &link).unwrap();
+        assert!(told(&mut signals).await, "a folder's link");
+        fs::write(mount.join("..3/a.toml"), "[rates]\n").unwrap();
+        assert!(told(&mut signals).await, "the file that a link leads to");
     }
 }

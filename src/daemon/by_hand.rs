@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::cloud_config;
+use super::connection::cloud_config;
 use crate::{
     clock::Clock,
     cloud::Cloud,

@@ -5,12 +5,16 @@
 //! cleanly: sessions are kept or torn down as their policy says, then the journal is closed.
 
 mod by_hand;
+mod connection;
 pub mod rates;
 mod reload;
 pub mod systemd;
 
 pub use by_hand::ByHand;
+pub use connection::SANDBOX_CREDENTIALS;
 pub use reload::{Hangups, hangups};
+
+use connection::cloud_config;
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     clock::Clock,
-    cloud::{CallOutcome, Cloud, CloudConfig},
+    cloud::Cloud,
     config::{self, Settings},
     domain::{
         model::{RateCard, Request, sentinel},
@@ -44,17 +48,13 @@ use crate::{
         own_address, publish, recovery,
     },
     sandbox::{
-        Sandbox, SandboxConfig,
-        faults::FaultRule,
+        Sandbox, SandboxConfig, faults,
         latency::Latency,
         runtime::{Containers, Processes},
     },
     schedule::{Schedule, ScheduleError},
     telemetry::{prometheus::Metrics, redact::Secret},
 };
-
-/// The sandbox's credentials: they look like nobody's.
-pub const SANDBOX_CREDENTIALS: &str = "labguard-sandbox";
 
 /// How often systemd hears that a drain goes on; well within what it then waits longer.
 const TELL_EVERY: Duration = Duration::from_secs(30);
@@ -347,13 +347,11 @@ async fn embed_sandbox(
     stop: &CancellationToken,
 ) -> Result<(Sandbox, String, JoinHandle<()>), std::io::Error> {
     let wanted = &settings.aws.sandbox;
-    let faults = wanted
-        .faults
-        .iter()
-        .map(|text| {
-            text.parse::<FaultRule>().map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
-        })
-        .collect::<Result<Vec<FaultRule>, std::io::Error>>()?;
+    // A loaded configuration holds sound ones only.
+    let faults = faults::read_all(&wanted.faults).map_err(|wrong| {
+        let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, all.join("; "))
+    })?;
     let listener = TcpListener::bind(wanted.listen).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let containers =
@@ -401,33 +399,6 @@ fn fuse_secret(settings: &Settings) -> Result<Secret<[u8; 32]>, StartError> {
     let malformed =
         || StartError::Token { path: path.clone(), source: api::AuthError::Malformed { path: path.clone() } };
     secret.map(Secret::from).ok_or_else(malformed)
-}
-
-fn cloud_config(settings: &Settings, sandbox: Option<&str>, clock: &Clock, metrics: &Arc<Metrics>) -> CloudConfig {
-    let aws = &settings.aws;
-    let metrics = Arc::clone(metrics);
-    CloudConfig {
-        region: settings.region().to_owned(),
-        endpoint_url: sandbox.map(str::to_owned).or_else(|| aws.endpoint_url.clone()),
-        service_endpoints: aws.endpoints.clone(),
-        registry_endpoint: aws.registry_endpoint.clone(),
-        profile: aws.profile.clone(),
-        static_credentials: sandbox.map(|_| (SANDBOX_CREDENTIALS.to_owned(), SANDBOX_CREDENTIALS.to_owned())),
-        http_client: None,
-        registry_transport: None,
-        clock: clock.clone(),
-        max_attempts: aws.max_attempts,
-        operation_timeout: aws.operation_timeout,
-        attempt_timeout: aws.read_timeout,
-        pace: true,
-        on_call: Some(Arc::new(move |report| {
-            let outcome = match &report.outcome {
-                CallOutcome::Ok => "ok",
-                CallOutcome::Fault(class) => class.name(),
-            };
-            metrics.call(&report.operation, outcome, report.micros);
-        })),
-    }
 }
 
 async fn serve_api(

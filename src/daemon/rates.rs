@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cloud_config;
+use super::connection::cloud_config;
 use crate::{
     clock::Clock,
     cloud::Cloud,

@@ -35,19 +35,27 @@ impl Reload {
     /// Watches and reloads until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let (mut reloader, mut signals) = Reloader::new();
-        if self.settings.daemon.watch_files
-            && let Err(error) = reloader.watch(&self.watched())
-        {
-            tracing::warn!(error = %error.source, "{error}");
-        }
+        self.watch(&mut reloader);
         // A change between the start's load and the watch has no signal of its own.
         self.take_in().await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(()) = signals.recv() => self.load().await,
+                Some(()) = signals.recv() => {
+                    // Links may lead elsewhere now, and folders be there that were not.
+                    self.watch(&mut reloader);
+                    self.load().await;
+                }
                 Some(()) = self.hangups.0.recv() => self.load().await,
             }
+        }
+    }
+
+    fn watch(&self, reloader: &mut Reloader) {
+        if self.settings.daemon.watch_files
+            && let Err(error) = reloader.watch(&self.watched())
+        {
+            tracing::warn!(error = %error.source, "{error}");
         }
     }
 

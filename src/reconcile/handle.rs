@@ -17,7 +17,7 @@ use crate::domain::model::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// No policy of that name.
-    #[error("no session named \"{name}\" in the configuration; it has: {known}")]
+    #[error("no session named \"{name}\" in the daemon's configuration; it has: {known}")]
     UnknownPolicy {
         /// What was asked for.
         name: String,

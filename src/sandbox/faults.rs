@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use crate::domain::model::Span;
 
-use super::ids::Ids;
+use super::{ids::Ids, operations};
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,27 +96,54 @@ impl FaultRule {
 
 /// Why a text is not a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "\"{text}\" is not a fault ({why}); expected OPERATION=KIND[:WHEN], such as ecs:RunTask=capacity:2 or ecs:*=throttle:30%, with one of the kinds {kinds}"
-)]
+#[error("\"{text}\" is not a fault ({why}); expected {}{}", expected(), nearest.as_ref().map(|it| format!("; nearest: {it}")).unwrap_or_default())]
 pub struct FaultRuleError {
-    text: String,
-    why: String,
-    kinds: String,
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+    /// The rule that was probably meant.
+    pub nearest: Option<String>,
+}
+
+/// What a rule looks like, for people.
+#[must_use]
+pub fn expected() -> String {
+    let kinds: Vec<&str> = catalogue().iter().map(|(name, _)| *name).collect();
+    format!(
+        "OPERATION=KIND[:WHEN], such as ecs:RunTask=capacity:2 or ecs:*=throttle:30%, with one of the kinds {}",
+        kinds.join(", ")
+    )
+}
+
+/// Reads all of them.
+///
+/// # Errors
+/// Every text that is none.
+pub fn read_all<T: AsRef<str>>(texts: &[T]) -> Result<Vec<FaultRule>, Vec<FaultRuleError>> {
+    let (mut rules, mut wrong) = (Vec::new(), Vec::new());
+    for text in texts {
+        match text.as_ref().parse() {
+            Ok(rule) => rules.push(rule),
+            Err(error) => wrong.push(error),
+        }
+    }
+    if wrong.is_empty() { Ok(rules) } else { Err(wrong) }
 }
 
 impl FromStr for FaultRule {
     type Err = FaultRuleError;
 
     fn from_str(text: &str) -> Result<Self, FaultRuleError> {
-        let error = |why: &str| FaultRuleError {
-            text: text.to_owned(),
-            why: why.to_owned(),
-            kinds: catalogue().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
-        };
+        let error = |why: &str| FaultRuleError { text: text.to_owned(), why: why.to_owned(), nearest: None };
         let (operation, rest) = text.split_once('=').ok_or_else(|| error("no '='"))?;
         if operation.is_empty() {
             return Err(error("no operation"));
+        }
+        if !operations::meets(operation) {
+            let nearest = operations::nearest(operation).map(|meant| format!("{meant}={rest}"));
+            let why = format!("the sandbox answers no operation {operation}, so that it would never strike");
+            return Err(FaultRuleError { nearest, ..error(&why) });
         }
         let (kind, when) = match rest.rsplit_once(':') {
             Some((kind, when)) => (kind, Some(when)),
@@ -148,7 +175,13 @@ impl FromStr for FaultRule {
             "missing" => FaultKind::Missing(span(10)?),
             "slow" => FaultKind::Slow(span(2)?),
             "service-linked-role" => FaultKind::ServiceLinkedRole,
-            _ => return Err(error("unknown kind")),
+            _ => {
+                let far = |name: &&str| strsim::damerau_levenshtein(kind, name);
+                let names = catalogue().iter().map(|(name, _)| *name);
+                let meant = names.min_by_key(far).filter(|name| far(name) * 3 <= kind.len().max(3));
+                let nearest = meant.map(|meant| format!("{operation}={}", rest.replacen(kind, meant, 1)));
+                return Err(FaultRuleError { nearest, ..error("unknown kind") });
+            }
         };
         let when = match when {
             None => When::Always,
@@ -245,15 +278,20 @@ mod tests {
             "",
             "ecs:RunTask",
             "=throttle",
-            "a=b",
-            "a=throttle:x",
-            "a=throttle:130%",
-            "a=slow(2s",
-            "a=server-error(200)",
+            "*=b",
+            "*=throttle:x",
+            "*=throttle:130%",
+            "*=slow(2s",
+            "*=server-error(200)",
         ] {
             let error = text.parse::<FaultRule>().unwrap_err().to_string();
             assert!(error.contains("lost-answer"), "{text}: {error}");
         }
+        let wrong =
+            read_all(&["nonsense", "ecs:RunTask=capcity:2", "ecs:RunTsk=capacity:2", "*=throttle"]).unwrap_err();
+        let nearest: Vec<Option<&str>> = wrong.iter().map(|error| error.nearest.as_deref()).collect();
+        assert_eq!(nearest, [None, Some("ecs:RunTask=capacity:2"), Some("ecs:RunTask=capacity:2")]);
+        assert!(wrong[2].to_string().contains("never strike"), "{}", wrong[2]);
         for (name, _) in catalogue() {
             assert!(format!("*={name}").parse::<FaultRule>().is_ok(), "{name}");
         }

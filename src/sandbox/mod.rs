@@ -33,6 +33,7 @@ pub mod iam;
 pub mod ids;
 pub mod latency;
 pub mod logs;
+pub mod operations;
 pub mod params;
 pub mod pricing;
 pub mod registry;

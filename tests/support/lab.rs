@@ -111,6 +111,8 @@ pub fn cloud_config(clock: &Clock) -> CloudConfig {
         max_attempts: 3,
         operation_timeout: Span::from_secs(30),
         attempt_timeout: Span::from_secs(10),
+        connect_timeout: Span::from_secs(3),
+        read_timeout: Span::from_secs(10),
         pace: false,
         on_call: None,
     }

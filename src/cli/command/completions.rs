@@ -17,8 +17,11 @@ impl Completions {
     /// Prints them.
     ///
     /// # Errors
-    /// When stdout cannot be written.
+    /// With `--json`, and when stdout cannot be written.
     pub fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
+        if context.output.json {
+            return Err(CliError::NoJson("completions are a script for the shell"));
+        }
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::tree(), "labguard", &mut script);
         context.output.print(&String::from_utf8_lossy(&script))?;

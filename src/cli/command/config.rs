@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::super::{CliError, Context, ExitCode, output::Icon};
+use super::super::{CliError, Context, ExitCode, output::Icon, wiring};
 use crate::config;
 
 /// Arguments of `config`.
@@ -20,7 +20,7 @@ pub struct ConfigArgs {
 /// What about the configuration.
 #[derive(Debug, Subcommand)]
 pub enum What {
-    /// Find every mistake at once.
+    /// Find every mistake at once, and what is legal and yet worth a word.
     Check,
     /// Print the settings as they come out of all layers.
     Show,
@@ -37,11 +37,28 @@ impl ConfigArgs {
         let output = &context.output;
         match self.what {
             What::Check => {
-                let settings = context.settings()?;
+                let mut settings = match context.settings() {
+                    Err(CliError::Mistakes(mistakes)) if output.json => {
+                        // What is legal is only judged where everything is.
+                        output.print_json(&json!({ "ok": false, "mistakes": mistakes.0, "warnings": [] }))?;
+                        return Err(CliError::Mistakes(mistakes));
+                    }
+                    settings => settings?,
+                };
+                // As the daemon will have it: with the prices that were taken.
+                let taken = wiring::take_in(&mut settings);
+                let mut warnings = settings.warnings_at(context.now());
+                warnings.extend(taken.err().map(|error| error.whole()));
                 let names: Vec<&str> = settings.sessions.keys().map(String::as_str).collect();
                 if output.json {
-                    output.print_json(&json!({ "ok": true, "sources": settings.sources, "sessions": names }))?;
+                    output.print_json(&json!({
+                        "ok": true, "sources": settings.sources, "sessions": names,
+                        "mistakes": [], "warnings": warnings,
+                    }))?;
                 } else {
+                    for warning in &warnings {
+                        output.say(Icon::Warn, warning);
+                    }
                     let sessions = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
                     let text = format!("no mistakes in {}; sessions: {sessions}", settings.sources.join(", "));
                     output.say(Icon::Done, &text);
@@ -50,7 +67,9 @@ impl ConfigArgs {
             What::Show => {
                 let settings = context.settings()?;
                 if output.json {
+                    let (daemon, aws) = config::machine(&settings);
                     let shown = json!({
+                        "daemon": daemon, "aws": aws,
                         "sources": settings.sources, "origins": settings.origins, "sessions": settings.sessions,
                         "budgets": settings.budgets, "rates": settings.rates.given(),
                     });

@@ -24,7 +24,7 @@ pub struct Extend {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct By {
-    /// More time before the lifetime limit and a fixed end time.
+    /// More time before the lifetime limit. A fixed end (`limits.ends_at`) stays where it is.
     #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub lifetime: Option<Span>,
     /// More money.

@@ -18,7 +18,7 @@ impl Plan {
     /// # Errors
     /// When there is no daemon or no such policy.
     pub async fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
-        let plan = context.client().await?.plan(&self.name).await?;
+        let plan = context.client_for_policy().await?.plan(&self.name).await?;
         let output = &context.output;
         if output.json {
             output.print_json(&plan)?;

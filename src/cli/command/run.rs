@@ -12,7 +12,8 @@ the next start goes on where this one was.
 
 Examples:
   labguard run
-  labguard run --config /etc/labguard/class.toml")]
+  labguard run --config /etc/labguard/class.toml
+  labguard run --config lab.toml --set 'sessions.lab.limits.budget=0.10 USD'")]
 pub struct Run {}
 
 impl Run {

@@ -6,9 +6,9 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{CliError, Context, ExitCode, output::Icon, signals::Signals, wiring};
-use crate::{
-    api::check_listen,
-    sandbox::{faults, latency::Latency},
+use crate::sandbox::{
+    faults::{self, FaultRule},
+    latency::Latency,
 };
 
 fn latency(name: &str) -> Result<Latency, String> {
@@ -50,12 +50,31 @@ pub struct SandboxArgs {
 }
 
 impl SandboxArgs {
+    /// The faults, where everything that was given is sound: all that is not is said at once, before anything listens.
+    fn checked(&self) -> Result<Vec<FaultRule>, CliError> {
+        let mut wrong = Vec::new();
+        if !self.listen.ip().is_loopback() {
+            wrong.push(format!(
+                "refusing to listen on {}: other machines could reach it, and the sandbox asks nobody who they are; give a \
+                 loopback address such as --listen 127.0.0.1:{}, and forward its port (`ssh -L`) where another machine \
+                 needs it",
+                self.listen,
+                self.listen.port()
+            ));
+        }
+        let faults = faults::read_all(&self.fault).unwrap_or_else(|errors| {
+            wrong.extend(errors.iter().map(|error| format!("--fault {error}")));
+            Vec::new()
+        });
+        if wrong.is_empty() { Ok(faults) } else { Err(CliError::Configuration(wrong.join("\n"))) }
+    }
+
     /// Serves it until a signal.
     ///
     /// # Errors
-    /// When the address is not loopback or cannot be listened on.
+    /// When the address is not loopback or cannot be listened on, or a fault is none.
     pub async fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
-        check_listen(self.listen, false).map_err(|error| CliError::Configuration(error.to_string()))?;
+        let faults = self.checked()?;
         let failed = |source| CliError::Local { what: format!("listen on {}", self.listen), source };
         let listener = tokio::net::TcpListener::bind(self.listen).await.map_err(failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
@@ -72,7 +91,7 @@ impl SandboxArgs {
             signals.nth(1).await;
             signalled.cancel();
         });
-        wiring::serve_sandbox(listener, self.seed, &self.fault, self.latency.clone(), stop).await?;
+        wiring::serve_sandbox(listener, self.seed, faults, self.latency.clone(), stop).await?;
         Ok(ExitCode::Ok)
     }
 }

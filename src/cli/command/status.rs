@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::super::{
     CliError, Context, ExitCode,
-    client::Client,
+    client::{Client, RECONNECTS},
     output::{DIM, Icon, sessions},
     signals::Signals,
 };
@@ -15,13 +15,14 @@ use crate::{domain::model::Phase, reconcile::status::SessionStatus};
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exits 7 when a session is stuck.
+Exits 7 when a session is stuck; with --ready only 0, or 4 where no daemon takes commands.
 
 Examples:
   labguard status                      all sessions
   labguard status admission            one, with every limit and resource
   labguard status --watch              redrawn as it changes
-  labguard status admission --watch --json | jq .phase")]
+  labguard status admission --watch --json | jq .phase
+  labguard status --ready              for health checks: needs no token, asks about no session")]
 pub struct Status {
     /// The session's id, or its name where only one is live; all when left out.
     pub name: Option<String>,
@@ -31,6 +32,9 @@ pub struct Status {
     /// Time between looks of --watch.
     #[arg(long, default_value = "2s", value_name = "TIME", requires = "watch")]
     pub every: crate::domain::model::Span,
+    /// Whether the daemon takes commands, and nothing else.
+    #[arg(long, conflicts_with_all = ["name", "watch"])]
+    pub ready: bool,
 }
 
 impl Status {
@@ -39,6 +43,9 @@ impl Status {
     /// # Errors
     /// When there is no daemon or no such session.
     pub async fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
+        if self.ready {
+            return is_ready(context).await;
+        }
         let client = context.client().await?;
         if !self.watch {
             let found = self.look(&client).await?;
@@ -46,11 +53,32 @@ impl Status {
             return Ok(code(&found));
         }
         let mut signals = Signals::listen();
-        let mut last = Vec::new();
+        let (mut last, mut seen) = (Vec::new(), false);
         let mut drawn = false;
         let every = Duration::from_millis(self.every.as_millis().max(200));
+        let mut absent = 0;
         loop {
-            let found = self.look(&client).await?;
+            let found = match self.look(&client).await {
+                Err(error @ (CliError::NoDaemon { .. } | CliError::Broken { .. })) if seen && absent < RECONNECTS => {
+                    if absent == 0 {
+                        let text = format!(
+                            "the daemon does not answer now, looking for it for {RECONNECTS} s: {}",
+                            error.whole()
+                        );
+                        context.output.say(Icon::Warn, &text);
+                    }
+                    absent += 1;
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                        () = signals.nth(1) => return Ok(code(&last)),
+                    }
+                }
+                found => found?,
+            };
+            seen = true;
+            if std::mem::take(&mut absent) > 0 {
+                context.output.say(Icon::Done, "the daemon answers again");
+            }
             if context.output.json {
                 for status in &found {
                     if !last.contains(status) {
@@ -110,6 +138,20 @@ impl Status {
             (false, _, all) => output.print(&sessions::overview(output.data, output.zone, now, all)),
         }
     }
+}
+
+async fn is_ready(context: &Context) -> Result<ExitCode, CliError> {
+    let url = context.daemon_url()?;
+    let ready = Client::ready(&url).await?;
+    if context.output.json {
+        context.output.print_json(&ready)?;
+    } else {
+        for alarm in &ready.alarms {
+            context.output.say(Icon::Warn, alarm);
+        }
+        context.output.say(Icon::Done, &format!("labguard at {url} is ready"));
+    }
+    Ok(ExitCode::Ok)
 }
 
 fn code(found: &[SessionStatus]) -> ExitCode {

@@ -38,7 +38,7 @@ impl Up {
     /// # Errors
     /// When there is no daemon, it refuses, or the waiting is interrupted.
     pub async fn run(&self, context: &Context) -> Result<ExitCode, CliError> {
-        let client = context.client().await?;
+        let client = context.client_for_policy().await?;
         let output = &context.output;
         let plan = client.plan(&self.name).await?;
         for warning in &plan.warnings {

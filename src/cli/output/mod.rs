@@ -163,6 +163,15 @@ impl Output {
         }
     }
 
+    /// Why a command did not do what was asked: under `--json` one object on a line of its own, the last of stderr.
+    pub fn fail(&self, error: &CliError) {
+        if self.json {
+            let _ = writeln!(io::stderr().lock(), "{}", error.document());
+        } else {
+            self.say(Icon::Fail, &error.whole());
+        }
+    }
+
     /// A line of talk. Quiet keeps warnings and errors.
     pub fn say(&self, icon: Icon, text: &str) {
         if !self.quiet || matches!(icon, Icon::Warn | Icon::Fail) {
