@@ -58,7 +58,7 @@ class Sandbox:
                     # Any HTTP answer will do: an unsigned request is refused, and that is an answer.
                     requests.get(self.endpoint, timeout=2)
                     return
-                except requests.ConnectionError:
+                except requests.RequestException:
                     pass
             time.sleep(0.05)
         raise RuntimeError(f"labguard sandbox did not answer within {READY_WITHIN} s:\n{self.said()}")
