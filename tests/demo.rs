@@ -1,15 +1,27 @@
 //! The README's first command with an empty HOME: from nothing to a receipt, by itself, twice in a row.
 
+#[path = "support/lab.rs"]
+mod lab;
+#[path = "support/memory.rs"]
+#[expect(dead_code, reason = "other suites plant and ask more")]
+mod memory;
+
 use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Command, ExitStatus, Stdio},
-    time::Duration,
 };
 
-fn demo() -> (String, Duration) {
+use labguard::{
+    cloud::Cloud,
+    config,
+    domain::model::{Cause, ImageSource, Span},
+    sandbox::latency::Latency,
+};
+use memory::House;
+
+fn demo() -> String {
     let home = tempfile::tempdir().unwrap();
-    let began = tokio::time::Instant::now();
     let done = Command::new(env!("CARGO_BIN_EXE_labguard"))
         .args(["demo", "--json"])
         .env_clear()
@@ -21,19 +33,54 @@ fn demo() -> (String, Duration) {
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&done.stdout).into_owned(), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{}\n{out}\n{err}", done.status);
-    (out, began.elapsed())
+    out
 }
 
 #[test]
 fn the_demo_answers_the_exercise_ends_by_itself_and_can_be_run_again_at_once() {
     for run in 1..=2 {
-        let (out, took) = demo();
+        let out = demo();
         assert!(out.contains("0.733"), "run {run}: the exercise's answer is not in\n{out}");
         for line in out.lines() {
             serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         }
-        assert!(took < Duration::from_secs(90), "run {run} took {took:?}");
     }
+}
+
+/// The README says that it takes less than 90 seconds. How fast a machine starts programs and unpacks images is none of
+/// the demo's doing, and on a busy one tells nothing about it: under paused time only what it waits for itself adds up,
+/// which is the sandbox's latency, its own intervals and limits, and AWS's pace. A third of the promise is left to the
+/// machine.
+#[tokio::test(start_paused = true)]
+async fn what_the_demo_waits_for_leaves_half_a_minute_of_its_promise_to_the_machine() {
+    let embedded = vec![("the demo's configuration", config::DEMO_TOML)];
+    let settings = config::load(&config::Request { embedded, ..config::Request::default() }).unwrap();
+    let mut house = House::new(Latency::named(&settings.aws.sandbox.latency).unwrap()).await;
+    let mut cloud = lab::cloud_config(&house.parts.clock);
+    cloud.http_client = Some(house.sandbox.http_client());
+    cloud.registry_transport = Some(house.sandbox.transport());
+    cloud.pace = true;
+    house.parts.cloud = Cloud::connect(cloud).await;
+
+    let simulated = house.policy();
+    let mut policy = settings.sessions["admission"].clone();
+    let ImageSource::Executable { path, .. } = &simulated.image.source else { unreachable!("made from an executable") };
+    policy.fuse.sentinel_executable = Some(path.clone());
+    policy.image = simulated.image;
+    policy.task.size.arch = simulated.task.size.arch;
+    // A simulated container counts its users alone.
+    policy.activity.labels.clear();
+    policy.activity.in_flight = None;
+    let began = house.parts.clock.now();
+    let session = house.open(policy).await;
+    let address = session.until_live().await;
+    let live = house.parts.clock.now();
+    assert!(house.containers.use_it(&address, 1));
+    let receipt = session.closed().await;
+    let (deployed, took) = (live.since(began), house.parts.clock.now().since(began));
+    println!("deployed after {deployed}, closed after {took}");
+    assert_eq!(receipt.cause, Some(Cause::Idle), "{}", receipt.cause_detail);
+    assert!(took < Span::from_secs(60), "it takes {took}, {deployed} of them to its address");
 }
 
 /// Sends SIGINT once the story has told `line`, and sees the demo to its end.

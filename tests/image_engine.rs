@@ -10,11 +10,11 @@ mod house;
 #[expect(dead_code, reason = "the registry's own tests look further into it")]
 mod registry;
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use bollard::{
     models::{ContainerCreateBody, HostConfig, PortBinding},
-    query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
+    query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 use engine::Base;
 use labguard::{
@@ -44,10 +44,14 @@ fn build(folder: &Path, base: &Base, more: &[(&str, &str)]) -> BuildRecipe {
     BuildRecipe { context: folder.display().to_string(), args, ..BuildRecipe::default() }
 }
 
-/// The engine's name for the last build of a folder.
+/// The engine's name for the last build of a folder on this base, whose label every build on it bears: a folder of the
+/// same name may have builds of a run that was killed, or of one that runs beside this one.
 async fn built(base: &Base, folder: &Path) -> String {
     let name = folder.file_name().unwrap().to_str().unwrap().to_lowercase();
-    let images = base.docker.list_images(None::<bollard::query_parameters::ListImagesOptions>).await.unwrap();
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+    let ours = HashMap::from([("label", vec![format!("labguard.test={}", base.name)])]);
+    let ours = ListImagesOptionsBuilder::default().filters(&ours).build();
+    let images = base.docker.list_images(Some(ours)).await.unwrap();
     let tags: Vec<String> = images.into_iter().flat_map(|image| image.repo_tags).collect();
     let mut found = tags.into_iter().filter(|tag| tag.starts_with(&format!("labguard-build/{name}:")));
     let tag = found.next().expect("a build is tagged");
@@ -55,22 +59,26 @@ async fn built(base: &Base, folder: &Path) -> String {
     tag
 }
 
-async fn until_answer(url: &str) -> serde_json::Value {
+/// What it answers first, waited for a minute: it starts beside whatever else this machine does.
+async fn until_answer(url: &str) -> Result<serde_json::Value, String> {
     let request = serde_json::json!({
         "gre_score": 300, "toefl_score": 100, "university_rating": 4, "sop": 3, "lor": 4, "cgpa": 8.90, "research": "Yes"
     });
     // A second installation is refused and fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::new();
-    for _ in 0..100 {
-        if let Ok(answer) = client.post(url).json(&request).send().await
-            && answer.status().is_success()
-        {
-            return answer.json().await.unwrap();
+    let asked = tokio::time::Instant::now();
+    loop {
+        let last = match client.post(url).json(&request).timeout(Duration::from_secs(10)).send().await {
+            Ok(answer) if answer.status().is_success() => return Ok(answer.json().await.unwrap()),
+            Ok(answer) => answer.status().to_string(),
+            Err(error) => error.to_string(),
+        };
+        if asked.elapsed() > Duration::from_secs(60) {
+            return Err(format!("{url} never answered, at last: {last}"));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("{url} never answered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,8 +134,10 @@ async fn the_exercises_container_is_built_pushed_and_answers_predict() {
     let ports = seen.network_settings.unwrap().ports.unwrap();
     let port = ports["5000/tcp"].as_ref().unwrap()[0].host_port.clone().unwrap();
     let answer = until_answer(&format!("http://127.0.0.1:{port}/predict")).await;
+    let seen = docker.inspect_container(&container, None::<bollard::query_parameters::InspectContainerOptions>).await;
     let force = RemoveContainerOptionsBuilder::default().force(true).build();
     docker.remove_container(&container, Some(force)).await.unwrap();
+    let answer = answer.unwrap_or_else(|why| panic!("{why}; its container: {:?}", seen.map(|it| it.state)));
     let chance = answer["chance_of_admit"].as_f64().unwrap();
     assert!((chance - 0.7335).abs() <= 0.0005, "{answer}");
     let left: Vec<_> = std::fs::read_dir(&workspace).unwrap().map(|it| it.unwrap().file_name()).collect();
@@ -260,11 +270,12 @@ async fn played(answer: Option<&'static str>) -> String {
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_is_away_silent_broken_or_none_is_told_apart() {
     let home = tempfile::tempdir().unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Kept while the others are given theirs, and nobody listens there.
+    let closed = house::held_port::HeldPort::new();
     let error = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 26\r\n\r\n{\"message\":\"out of space\"}";
     let denied = "HTTP/1.1 403 Forbidden\r\nContent-Length: 17\r\n\r\n{\"message\":\"no!\"}";
     let cases = [
-        (format!("tcp://{closed}"), FaultClass::Rejected, "NoEngine", "DOCKER_HOST"),
+        (format!("tcp://127.0.0.1:{}", closed.number), FaultClass::Rejected, "NoEngine", "DOCKER_HOST"),
         ("unix:///nowhere/docker.sock".to_owned(), FaultClass::Rejected, "NoEngine", "/nowhere/docker.sock"),
         ("ssh://host".to_owned(), FaultClass::Rejected, "NoEngine", "ssh://host"),
         (played(None).await, FaultClass::Transient, "EngineSilent", "docker version"),
@@ -314,6 +325,7 @@ fn a_session_builds_its_image_and_runs_it() {
     assert!(up.status.success(), "{talk}\n{}", house.log());
     let address = String::from_utf8(up.stdout).unwrap().trim().to_owned();
     let answer = runtime.block_on(until_answer(&format!("{address}/predict")));
+    let answer = answer.unwrap_or_else(|why| panic!("{why}; the daemon:\n{}", house.log()));
     assert!((answer["chance_of_admit"].as_f64().unwrap() - 0.7335).abs() <= 0.0005, "{answer}");
     assert!(talk.contains("layer ") && talk.contains(" sent ("), "{talk}");
     house.text(&["down", "admission"]);

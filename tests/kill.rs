@@ -6,10 +6,9 @@
 //! at a time.
 //!
 //! And killed for ever: the guard inside the task stops it. `LABGUARD_DEATHS=N` sets the number of these (4 by default).
-//!
-//! And killed for ever: the guard inside the task stops it. `LABGUARD_DEATHS=N` sets their number (4 by default).
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
@@ -153,10 +152,15 @@ fn a_killed_demo_leaves_nothing_after_a_restart() {
     assert!(met * 5 >= kills, "only {met} of {kills} kills met a demo in the middle of its steps");
 }
 
-/// Whether the sandbox still has a task that is not stopped.
-fn runs(sandbox: &Sandbox) -> bool {
-    sandbox.leftovers().contains("ecs task ")
+/// The status of the task that is not stopped, as the sandbox tells it: `ecs task ARN STATUS`.
+fn task(sandbox: &Sandbox) -> Option<String> {
+    let left: Vec<String> = serde_json::from_str(&sandbox.leftovers()).unwrap();
+    let task = left.iter().find(|it| it.starts_with("ecs task "))?;
+    task.split_whitespace().last().map(str::to_owned)
 }
+
+/// How long a demo may take to its task, and a task to its start: only so that a test that hangs says why.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Kills a guarded demo for ever; how long after that its task ran, if one did.
 fn one_death(seed: u64) -> Result<Option<Duration>, String> {
@@ -164,30 +168,50 @@ fn one_death(seed: u64) -> Result<Option<Duration>, String> {
     let sandbox = Sandbox::start(folder.path());
     // Nothing but its death ends it in this time.
     let mut command = idle_demo(folder.path(), &sandbox.url, "150s");
-    let mut running = command.stdout(Stdio::null()).spawn().unwrap();
+    let log = File::create(folder.path().join("demo.log")).unwrap();
+    let mut running = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
     let mut rng = SmallRng::seed_from_u64(seed);
     // Most deaths meet a task: from its first second to a while after its first renewals.
-    for _ in 0..600 {
-        if runs(&sandbox) {
-            break;
+    let began = tokio::time::Instant::now();
+    while task(&sandbox).is_none() {
+        let ended = running.try_wait().unwrap();
+        if ended.is_some() || began.elapsed() > PATIENCE {
+            let _ = running.kill();
+            let _ = running.wait();
+            let told = std::fs::read_to_string(folder.path().join("demo.log")).unwrap();
+            return Err(format!(
+                "seed {seed}: no task after {:?}; the demo ended: {ended:?}:\n{told}",
+                began.elapsed()
+            ));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
     std::thread::sleep(Duration::from_millis(rng.random_range(0..25_000)));
     let _ = running.kill();
     let _ = running.wait();
-    if !runs(&sandbox) {
+    if task(&sandbox).is_none() {
         return Ok(None);
     }
     let died = tokio::time::Instant::now();
-    while runs(&sandbox) {
-        // The lease of a minute, its start, and what stopping takes.
-        if died.elapsed() > Duration::from_secs(100) {
-            return Err(format!("seed {seed}: a task runs {:?} after labguard's death", died.elapsed()));
+    // The guard starts with its task, which may only then be given its images.
+    let mut guarded = None;
+    while let Some(status) = task(&sandbox) {
+        if !matches!(status.as_str(), "PROVISIONING" | "PENDING" | "ACTIVATING") {
+            guarded.get_or_insert_with(tokio::time::Instant::now);
+        }
+        match guarded.map(|since: tokio::time::Instant| since.elapsed()) {
+            // The lease of a minute, its start, and what stopping takes.
+            Some(for_long) if for_long > Duration::from_secs(100) => {
+                return Err(format!("seed {seed}: a task is {status} {for_long:?} after labguard's death"));
+            }
+            None if died.elapsed() > PATIENCE => {
+                return Err(format!("seed {seed}: a task is {status} {:?} after labguard's death", died.elapsed()));
+            }
+            _ => {}
         }
         std::thread::sleep(Duration::from_millis(250));
     }
-    let after = died.elapsed();
+    let after = guarded.map_or(Duration::ZERO, |since| since.elapsed());
     std::thread::sleep(Duration::from_secs(1));
     let processes = processes_of(folder.path());
     if !processes.is_empty() {
@@ -228,7 +252,9 @@ fn a_labguard_that_is_killed_for_ever_has_its_task_stopped_by_the_guard_inside()
 fn a_demo_with_the_embedded_sandbox_leaves_no_process_when_it_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = labguard(folder.path());
-    command.args(["--json", "--set", &format!("daemon.state_dir={}", folder.path().join("state").display()), "demo"]);
+    command.args(["--json", "--set", &format!("daemon.state_dir={}", folder.path().join("state").display())]);
+    // Nothing but the kill ends it.
+    command.args(["--set", "sessions.admission.limits.idle_timeout=150s", "demo"]);
     let mut running = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
     // Killed once its container answers, so that there is one to leave behind.
@@ -250,7 +276,8 @@ fn a_demo_with_the_embedded_sandbox_leaves_no_process_when_it_is_killed() {
 fn a_sandbox_that_is_killed_takes_its_containers_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(folder.path());
-    let mut running = demo(folder.path(), &sandbox.url).stdout(Stdio::piped()).spawn().unwrap();
+    // Nothing but the kill ends it.
+    let mut running = idle_demo(folder.path(), &sandbox.url, "150s").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
     let live = lines.by_ref().map_while(Result::ok).any(|line| line.contains("http://127."));
     assert!(live, "the demo never announced an address");

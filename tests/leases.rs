@@ -5,12 +5,15 @@
 mod house;
 
 use std::{
+    fs,
     process::{Child, Command},
     thread,
     time::Duration,
 };
 
 use house::House;
+use labguard::domain::model::{Span, Timestamp};
+use serde_json::Value;
 
 /// A daemon whose sessions are idle after five seconds.
 fn impatient() -> House {
@@ -32,28 +35,44 @@ fn signal(child: &Child, name: &str) {
 #[test]
 fn a_session_lives_as_long_as_the_command_and_its_exit_code_passes_through() {
     let house = impatient();
-    house.text(&["up", "admission"]);
-    let command = ["with-lease", "--ttl", "3s", "--by", "train.py", "--", "sh", "-c", "sleep 14; exit 7"];
+    // Held before it runs: no start of a program has to fit into the idle time-out.
+    let id = house.text(&["up", "admission", "--detach"]).trim().to_owned();
+    let script = "while [ ! -e enough ]; do sleep 0.1; done; exit 7";
+    let command = ["with-lease", "--ttl", "3s", "--by", "train.py", "--", "sh", "-c", script];
     let mut running = with_globals_first(&house, &command).spawn().unwrap();
     house.until("held", |house| {
         let status = house.json(&["status", "admission"]);
-        status["leases"][0]["by"] == "train.py" && status["last_activity"]["source"] == "lease"
+        let held = status["leases"][0]["by"] == "train.py" && status["last_activity"]["source"] == "lease";
+        held && status["phase"] == "Running"
     });
     let said = house.text(&["status", "admission"]);
     assert!(said.contains("held by a lease (train.py)") && said.contains("lease     train.py, since"), "{said}");
+    thread::sleep(Duration::from_secs(14));
+    assert_eq!(phase(&house), "Running", "nearly three idle time-outs later");
+    fs::write(house.folder.path().join("enough"), "").unwrap();
     let ended = running.wait().unwrap();
     assert_eq!(ended.code(), Some(7));
-    assert_eq!(phase(&house), "Running", "nearly three idle time-outs later");
-    assert_eq!(house.json(&["status", "admission"])["leases"], serde_json::json!([]), "given back");
-    house.until("idle", |house| phase(house) != "Running");
     house.until("closed", |house| phase(house) == "Ended");
+    // Given back, it was in use until then: the journal tells, however late a look comes.
+    let journal = house.json(&["journal", &id]);
+    let at = |what: &dyn Fn(&Value) -> bool| {
+        let entry = journal.as_array().unwrap().iter().find(|entry| what(&entry["event"]));
+        entry.unwrap_or_else(|| panic!("{journal:#}"))["at"].as_str().unwrap().parse::<Timestamp>().unwrap()
+    };
+    let released = at(&|event| event["request"]["request"] == "release");
+    let idle = at(&|event| event["event"] == "ending").since(released);
+    assert!(idle >= Span::from_secs(5), "ended {idle} after the lease was given back");
     assert!(house.text(&["receipt", "admission"]).contains("idle timeout"));
 }
 
 #[test]
 fn signals_reach_the_command_and_the_lease_of_a_killed_holder_lapses() {
     let house = impatient();
-    house.text(&["up", "admission"]);
+    house.text(&["up", "admission", "--detach"]);
+    // Held by another all the while: no start of a program has to fit into the idle time-out.
+    let another = ["with-lease", "--by", "another", "--", "sh", "-c", "while [ ! -e enough ]; do sleep 0.1; done"];
+    let mut another = with_globals_first(&house, &another).spawn().unwrap();
+    house.until("running", |house| phase(house) == "Running");
     let mark = house.folder.path().join("ready");
     let script = format!("trap 'exit 42' TERM; echo > {}; while :; do sleep 0.1; done", mark.display());
     let mut running = with_globals_first(&house, &["with-lease", "--", "sh", "-c", &script]).spawn().unwrap();
@@ -69,7 +88,15 @@ fn signals_reach_the_command_and_the_lease_of_a_killed_holder_lapses() {
     assert_eq!(with_globals_first(&house, &unknown).status().unwrap().code(), Some(5));
     assert!(!house.folder.path().join("was-run").exists(), "without a lease nothing is run");
 
-    let mut killed = with_globals_first(&house, &["with-lease", "--ttl", "2s", "--", "sleep", "20"]).spawn().unwrap();
+    // As long as there is its folder, should it outlive its holder.
+    let script = "while [ -e overlay.toml ]; do sleep 0.1; done";
+    let mut killed =
+        with_globals_first(&house, &["with-lease", "--ttl", "2s", "--", "sh", "-c", script]).spawn().unwrap();
+    house.until("held by both", |house| {
+        house.json(&["status", "admission"])["leases"].as_array().is_some_and(|leases| leases.len() == 2)
+    });
+    fs::write(house.folder.path().join("enough"), "").unwrap();
+    assert!(another.wait().unwrap().success());
     thread::sleep(Duration::from_secs(7));
     assert_eq!(phase(&house), "Running", "held past its idle time-out");
     signal(&killed, "KILL");

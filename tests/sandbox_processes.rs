@@ -108,7 +108,8 @@ mod linux {
         (folder, processes)
     }
 
-    const LOYAL: &str = "echo $A $HOST $PORT; pwd >&2; trap 'exit 5' TERM; while :; do sleep 0.1; done";
+    // Whoever has heard it may end it: what it does then is settled before it speaks.
+    const LOYAL: &str = "trap 'exit 5' TERM; echo $A $HOST $PORT; pwd >&2; while :; do sleep 0.1; done";
 
     fn ends_by_sigterm() {
         let (folder, processes) = fresh("term");
@@ -118,7 +119,7 @@ mod linux {
         let mut seen = Vec::new();
         let hello = format!("image {address} 5000");
         wait_for(&processes, &mut seen, |what| *what == Happening::Output(hello.clone()));
-        assert!(seen.contains(&Happening::Started));
+        assert_eq!(seen.first(), Some(&Happening::Started), "its start comes before its words: {seen:?}");
         assert!(address.to_string().starts_with("127."));
         processes.stop(&key, NOW, Span::from_secs(30));
         wait_for(&processes, &mut seen, |what| *what == Happening::Exited { code: 5, reason: None });

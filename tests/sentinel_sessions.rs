@@ -252,7 +252,17 @@ async fn a_shell_of_the_applications_own_image_sleeps_until_the_hard_end_and_fai
     assert_eq!(run(&shell, Some(now - 1)).wait().unwrap().code(), Some(0), "its time has come");
     assert_eq!(run(&shell, None).wait().unwrap().code(), Some(64), "without orders it ends the task");
     let mut asleep = run(&shell, Some(now + 600));
-    std::thread::sleep(Duration::from_millis(300));
+    // Once it has a sleep for a child, it has set its trap and read its orders.
+    let children = format!("/proc/{0}/task/{0}/children", asleep.id());
+    let sleeps = || {
+        let children = std::fs::read_to_string(&children).unwrap_or_default();
+        let name = |child: &str| std::fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+        children.split_whitespace().any(|child| name(child).trim() == "sleep")
+    };
+    while !sleeps() {
+        assert_eq!(asleep.try_wait().unwrap(), None, "it ended before it slept");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert!(asleep.try_wait().unwrap().is_none(), "it sleeps");
     let told = std::process::Command::new("kill").args(["-TERM", &asleep.id().to_string()]).status().unwrap();
     assert!(told.success());

@@ -38,7 +38,6 @@ async fn a_push_that_ends_at_any_request_is_resumed_with_what_is_missing() {
         for number in 1.. {
             let place = format!("lab{number}{answered}");
             let to = format!("{}:1", road.place(&place));
-            road.uploaded();
             road.rule(move |at, _, _| match (at == number, answered) {
                 (false, _) => Fate::Through,
                 (true, false) => Fate::Held,
@@ -63,7 +62,7 @@ async fn a_push_that_ends_at_any_request_is_resumed_with_what_is_missing() {
                 break;
             }
             interrupted += 1;
-            let arrived: u64 = road.uploaded().iter().map(|digest| layout.blobs[digest].len() as u64).sum();
+            let arrived: u64 = road.uploaded(&place).iter().map(|digest| layout.blobs[digest].len() as u64).sum();
             road.rule(|_, _, _| Fate::Through);
             let pushed = push(&workspace, &spec, &to).await;
             assert!(pushed.uri.ends_with(&root), "after request {number}: {}", pushed.uri);

@@ -6,6 +6,8 @@
 
 mod bad_input;
 mod by_hand;
+#[path = "../support/held_port.rs"]
+mod held_port;
 mod images;
 mod interrupted;
 mod refusals;

@@ -11,6 +11,7 @@ use labguard::{
 };
 
 use super::{
+    held_port::HeldPort,
     images::{Layout, noise, tar_of},
     registry::{PASSWORD, Registry, USER},
     rough::{Fate, Road},
@@ -152,8 +153,9 @@ async fn a_registry_that_never_answers_is_given_up_with_its_name() {
     }
     let home = tempfile::tempdir().unwrap();
     let (spec, _) = sample(home.path());
-    // Nobody listens there.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Nobody listens there, nor may anybody while this is asked.
+    let held = HeldPort::new();
+    let port = held.number;
     let fault = refused(&home.path().join("w"), &spec, &format!("127.0.0.1:{port}/lab:1")).await;
     assert!(fault.to_string().contains(&format!("127.0.0.1:{port}")), "{fault}");
     assert!(fault.class.may_pass(), "{fault:?}");

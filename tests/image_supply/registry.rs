@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -47,12 +46,11 @@ impl Registry {
     fn with(more: &str) -> Option<Self> {
         let program = debian()?.join("usr/bin/docker-registry");
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let place = folder.path().display().to_string();
         fs::write(folder.path().join("users"), format!("{USER}:{HASH}\n")).unwrap();
         let settings = format!(
-            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-             rootdirectory: {place}/storage\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n{}",
+            "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
+             rootdirectory: {place}/storage\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:0\n{}",
             more.replace("FOLDER", &place)
         );
         fs::write(folder.path().join("config.yml"), settings).unwrap();
@@ -66,15 +64,24 @@ impl Registry {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut registry = Self { child, port, folder };
-        for _ in 0..400 {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        let mut registry = Self { child, port: 0, folder };
+        for _ in 0..2400 {
+            if let Some(port) = registry.listens_on() {
+                registry.port = port;
                 return Some(registry);
             }
             assert!(registry.child.try_wait().unwrap().is_none(), "the registry ended:\n{}", registry.said());
             thread::sleep(Duration::from_millis(25));
         }
         panic!("the registry does not listen:\n{}", registry.said());
+    }
+
+    /// The port that the kernel gave it, once it tells.
+    fn listens_on(&self) -> Option<u16> {
+        let said = self.said();
+        let (_, told) = said.split_once("listening on 127.0.0.1:")?;
+        let (port, _) = told.split_once(|letter: char| !letter.is_ascii_digit())?;
+        port.parse().ok()
     }
 
     fn said(&self) -> String {

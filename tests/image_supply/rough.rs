@@ -41,13 +41,16 @@ pub enum Fate {
 /// Decides by the number of a request (from 1), its method and its path.
 pub type Rule = Box<dyn FnMut(u64, &str, &str) -> Fate + Send>;
 
+/// Repositories, each with the digest that came there.
+type Uploads = Arc<Mutex<Vec<(String, String)>>>;
+
 /// A proxy before a registry; ended when dropped.
 pub struct Road {
     pub port: u16,
     pub held: Arc<Notify>,
     rule: Arc<Mutex<Rule>>,
     seen: Arc<AtomicU64>,
-    uploaded: Arc<Mutex<Vec<String>>>,
+    uploaded: Uploads,
     task: JoinHandle<()>,
 }
 
@@ -82,9 +85,11 @@ impl Road {
         *self.rule.lock().unwrap() = Box::new(rule);
     }
 
-    /// Digests of the uploads that were answered well, and asked for since the last time.
-    pub fn uploaded(&self) -> Vec<String> {
-        std::mem::take(&mut self.uploaded.lock().unwrap())
+    /// Digests of the uploads to this repository that were answered well. Of a push that was dropped some may still come:
+    /// they are its own repository's.
+    pub fn uploaded(&self, repository: &str) -> Vec<String> {
+        let uploaded = self.uploaded.lock().unwrap();
+        uploaded.iter().filter(|(place, _)| place == repository).map(|(_, digest)| digest.clone()).collect()
     }
 
     pub fn place(&self, name: &str) -> String {
@@ -104,7 +109,7 @@ struct Way {
     rule: Arc<Mutex<Rule>>,
     held: Arc<Notify>,
     seen: Arc<AtomicU64>,
-    uploaded: Arc<Mutex<Vec<String>>>,
+    uploaded: Uploads,
 }
 
 /// The lines of a head, and what of the body came with it.
@@ -185,8 +190,9 @@ impl Way {
         }
         let (said, body) = head(&mut server).await?;
         if method == "PUT" && said.split_whitespace().nth(1) == Some("201") {
+            let repository = path.strip_prefix("/v2/").and_then(|rest| Some(rest.split_once("/blobs/")?.0.to_owned()));
             let digest = path.split("digest=").nth(1).map(|digest| digest.replace("%3A", ":"));
-            self.uploaded.lock().unwrap().extend(digest);
+            self.uploaded.lock().unwrap().extend(repository.zip(digest));
         }
         match fate {
             Fate::AnswerLost => return Ok(()),

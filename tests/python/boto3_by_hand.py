@@ -135,7 +135,8 @@ def test_the_exercise_runs_and_is_taken_away_in_order(client, image):
     assert refusal(iam.delete_role, RoleName=NAME) == "DeleteConflict"
     early = ecs.delete_task_definitions(taskDefinitions=[definition["taskDefinitionArn"]])
     assert early["failures"] and not early["taskDefinitions"], "an ACTIVE definition was deleted"
-    assert nobody_listens(address) is False, "a refused delete hurt the task"
+    # One that is slow is not away.
+    eventually(lambda: nobody_listens(address), lambda gone: not gone, "an answer after refused deletes")
 
     # the right order
     ecs.stop_task(cluster=NAME, task=task, reason="the exercise is over")

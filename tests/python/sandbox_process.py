@@ -1,11 +1,11 @@
-"""The `labguard sandbox` process as a fixture: started on a free port of its own, empty HOME, always ended.
+"""The `labguard sandbox` process as a fixture: started on a port that the kernel gives it, empty HOME, always ended.
 
 Nothing here knows how the sandbox works inside; it is reached as AWS would be, through its endpoint.
 """
 
 import os
+import re
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -25,22 +25,15 @@ def binary() -> Path:
     return Path(path)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Sandbox:
     def __init__(self, home: Path, *arguments: str):
-        self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = None
         self.log = home / "sandbox.log"
         self._output = self.log.open("wb")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "LABGUARD_"))}
         environment["HOME"] = str(home)
         self.process = subprocess.Popen(
-            [binary(), "sandbox", "--listen", f"127.0.0.1:{self.port}", *arguments],
+            [binary(), "sandbox", "--listen", "127.0.0.1:0", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -58,12 +51,16 @@ class Sandbox:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"labguard sandbox ended with {self.process.returncode}:\n{self.said()}")
-            try:
-                # Any HTTP answer will do: an unsigned request is refused, and that is an answer.
-                requests.get(self.endpoint, timeout=2)
-                return
-            except requests.ConnectionError:
-                time.sleep(0.05)
+            # Told once it listens, on the port that the kernel gave it.
+            if told := re.search(r"^(http://127\.0\.0\.1:\d+)\n", self.said(), re.MULTILINE):
+                self.endpoint = told[1]
+                try:
+                    # Any HTTP answer will do: an unsigned request is refused, and that is an answer.
+                    requests.get(self.endpoint, timeout=2)
+                    return
+                except requests.RequestException:
+                    pass
+            time.sleep(0.05)
         raise RuntimeError(f"labguard sandbox did not answer within {READY_WITHIN} s:\n{self.said()}")
 
     def said(self) -> str:

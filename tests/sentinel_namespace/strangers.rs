@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -26,11 +27,15 @@ pub fn main() {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(story());
 }
 
-/// One connection from that address to the application, and its answer.
+/// One connection from that address to the application, and its answer. From a port of its own: one that the kernel
+/// chose might have been another visit's, and a sentinel that looks rarely takes both for one stranger.
 async fn visit(from: &str, family: usize, path: &str) {
+    /// This namespace is the test's alone, and below the ports that the kernel gives away.
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let port = NEXT.fetch_add(1, Ordering::Relaxed);
     let to = SocketAddr::new(TASK[family].parse().unwrap(), 5000);
     let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
-    socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+    socket.bind(SocketAddr::new(from.parse().unwrap(), port)).unwrap();
     let mut stream = socket.connect(to).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
     let mut answer = String::new();

@@ -12,7 +12,7 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -22,6 +22,10 @@ use std::{
     thread,
     time::Duration,
 };
+
+#[path = "held_port.rs"]
+mod held_port;
+use held_port::HeldPort;
 
 /// How long an emulator may take to answer its first request: it imports a lot of Python on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(90);
@@ -38,6 +42,8 @@ fn programs() -> PathBuf {
 struct Process {
     child: Child,
     port: u16,
+    // moto's werkzeug and ministack's hypercorn set SO_REUSEADDR
+    _held: HeldPort,
     // holds its log and whatever it writes to its temporary folder
     folder: tempfile::TempDir,
 }
@@ -45,7 +51,8 @@ struct Process {
 impl Process {
     /// Starts a program of the Python environment; `environment` may use `{port}`.
     fn start(program: &str, arguments: &[&str], environment: &[(&str, &str)], ready_path: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let held = HeldPort::new();
+        let port = held.number;
         let fill = |text: &str| text.replace("{port}", &port.to_string());
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
@@ -60,7 +67,7 @@ impl Process {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut process = Self { child, port, folder };
+        let mut process = Self { child, port, _held: held, folder };
         process.wait_until_ready(program, ready_path);
         process
     }

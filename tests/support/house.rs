@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
     path::Path,
     process::{Child, Command, Output, Stdio},
     thread,
@@ -11,10 +10,16 @@ use std::{
 
 use serde_json::Value;
 
+#[path = "held_port.rs"]
+pub mod held_port;
+use held_port::HeldPort;
+
 /// A daemon with a folder, a port and a configuration of its own.
 pub struct House {
     pub folder: tempfile::TempDir,
     pub port: u16,
+    // For the daemon, which sets SO_REUSEADDR as tokio's listeners do; also while it is away.
+    _held: HeldPort,
     daemon: Option<Child>,
 }
 
@@ -26,7 +31,8 @@ impl House {
 
     /// With more lines of configuration.
     pub fn with(more: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let held = HeldPort::new();
+        let port = held.number;
         let folder = tempfile::tempdir().unwrap();
         let overlay = format!(
             r#"
@@ -44,7 +50,7 @@ max_budget = "1.00 USD"
             env!("CARGO_BIN_EXE_labguard")
         );
         fs::write(folder.path().join("overlay.toml"), format!("{overlay}{more}")).unwrap();
-        Self { folder, port, daemon: None }
+        Self { folder, port, _held: held, daemon: None }
     }
 
     /// `labguard ARGUMENTS`, with this house's folder, port and configuration.

@@ -1,35 +1,41 @@
 //! `labguard sandbox` as a process of its own, so that what a daemon leaves in it can be counted.
 
 use std::{
-    io::Read,
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    fs::{self, File},
+    io::{BufRead, BufReader, Read},
+    net::TcpStream,
     path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 /// The sandbox; killed when dropped.
 pub struct Sandbox {
-    pub process: Child,
+    process: Child,
     pub url: String,
+    // open as long as it may write to it
+    _out: BufReader<ChildStdout>,
 }
 
 impl Sandbox {
-    /// On a free port, with `folder` as its home.
+    /// On a port that the kernel gives it, with `folder` as its home.
     pub fn start(folder: &Path) -> Sandbox {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let process = labguard(folder)
-            .args(["sandbox", "--listen", &format!("127.0.0.1:{port}")])
-            .stdout(Stdio::null())
+        let log = folder.join("sandbox.log");
+        let mut process = labguard(folder)
+            .args(["sandbox", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        for _ in 0..200 {
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
+        let mut out = BufReader::new(process.stdout.take().unwrap());
+        // Its address is told once it listens; one that ends before that tells nothing.
+        let mut url = String::new();
+        out.read_line(&mut url).unwrap();
+        if !url.starts_with("http://127.0.0.1:") {
+            let _ = process.kill();
+            let ended = process.wait().unwrap();
+            panic!("the sandbox told {url:?}, and ended with {ended}:\n{}", fs::read_to_string(log).unwrap());
         }
-        Sandbox { process, url: format!("http://127.0.0.1:{port}") }
+        Sandbox { process, url: url.trim().to_owned(), _out: out }
     }
 
     /// What exists beyond the account's initial state, as the sandbox itself tells.

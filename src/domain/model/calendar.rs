@@ -60,6 +60,60 @@ impl TimeZone {
         exists.map_or(Timestamp::MAX, |at| at.with_timezone(&chrono::Utc).into())
     }
 
+    /// How far its clock is ahead of Greenwich.
+    fn ahead(self, at: Timestamp) -> TimeDelta {
+        self.local(at) - at.to_chrono().naive_utc()
+    }
+
+    /// Since its clock last showed a full hour, by that clock.
+    fn past(self, at: Timestamp) -> Span {
+        let local = self.local(at);
+        let seconds = u64::from(local.minute() * 60 + local.second());
+        Span::from_millis(seconds * 1000 + u64::from(local.and_utc().timestamp_subsec_millis()))
+    }
+
+    /// When its clock was last set, after `from` and not after `until`; none: it shows both by one offset.
+    fn set(self, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let ahead = self.ahead(until);
+        if self.ahead(from) == ahead {
+            return None;
+        }
+        let (mut before, mut after) = (from.as_millis(), until.as_millis());
+        while after - before > 1 {
+            let middle = before + (after - before) / 2;
+            if self.ahead(Timestamp::from_millis(middle)) == ahead { after = middle } else { before = middle }
+        }
+        Some(Timestamp::from_millis(after))
+    }
+
+    /// Whether an hour begins where its clock was set: it then shows a full hour, or another one than just before. Set
+    /// back within an hour, that hour goes on and is longer.
+    fn begins(self, set: Timestamp) -> bool {
+        let hour =
+            |at| self.local(at).with_minute(0).and_then(|it| it.with_second(0)).and_then(|it| it.with_nanosecond(0));
+        self.past(set) == Span::ZERO || hour(set) != hour(set - Span::from_millis(1))
+    }
+
+    /// When the hour that holds `at` began.
+    fn hour(self, at: Timestamp) -> Timestamp {
+        let begin = at - self.past(at);
+        match self.set(begin, at) {
+            None => begin,
+            Some(set) if self.begins(set) => set,
+            Some(set) => self.hour(set - Span::from_millis(1)),
+        }
+    }
+
+    /// When the first hour after `at` begins.
+    fn next_hour(self, at: Timestamp) -> Timestamp {
+        let next = at + Span::from_mins(60).saturating_sub(self.past(at));
+        match self.set(at, next) {
+            None => next,
+            Some(set) if self.begins(set) => set,
+            Some(set) => self.next_hour(set),
+        }
+    }
+
     /// The day, week (from Monday) or month that holds `at`: its first instant, and the next one's.
     #[must_use]
     pub fn stretch(self, kind: Stretch, at: Timestamp) -> (Timestamp, Timestamp) {
@@ -143,7 +197,7 @@ impl<'de> Deserialize<'de> for TimeZone {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bucket {
-    /// From hour to hour.
+    /// From hour to hour of the zone's clock: longer where it is set back within one, shorter where it skips the rest.
     Hour,
     /// From midnight to midnight.
     #[default]
@@ -176,13 +230,11 @@ impl Bucket {
     }
 
     fn around(self, at: Timestamp, zone: TimeZone) -> (Timestamp, Timestamp) {
-        let hour = |at: Timestamp| {
-            let local = zone.local(at);
-            let past = u64::from(local.minute() * 60 + local.second()) * 1000;
-            at - Span::from_millis(past + u64::from(local.and_utc().timestamp_subsec_millis()))
-        };
         match self {
-            Bucket::Hour => (hour(at), hour(hour(at) + Span::from_mins(60))),
+            Bucket::Hour => {
+                let begin = zone.hour(at);
+                (begin, zone.next_hour(begin))
+            }
             Bucket::Day => zone.stretch(Stretch::Day, at),
             Bucket::Month => zone.stretch(Stretch::Month, at),
         }
@@ -213,6 +265,38 @@ mod tests {
         assert_eq!(berlin.day("2026-11-24"), Some(at("2026-11-23T23:00:00Z")));
         assert_eq!(berlin.day("yesterday"), None);
         assert!("Mars/Base".parse::<TimeZone>().is_err());
+    }
+
+    #[test]
+    fn an_hour_in_which_clocks_move_by_half_of_it_is_one_stretch() {
+        let howe: TimeZone = "Australia/Lord_Howe".parse().unwrap();
+        let hours = |from: &str, until: &str| {
+            let (mut begins, mut at) = (Vec::new(), at(from));
+            while at < until.parse().unwrap() {
+                let begin = Bucket::Hour.begin(at, howe);
+                assert_eq!(Bucket::Hour.begin(begin, howe), begin, "of {at}");
+                assert!(begin <= at && at < Bucket::Hour.next(begin, howe), "{at}");
+                if begins.last() != Some(&begin) {
+                    assert!(begins.last().is_none_or(|last| Bucket::Hour.next(*last, howe) == begin), "{begin}");
+                    begins.push(begin);
+                }
+                at = at + Span::from_mins(1);
+            }
+            begins.iter().map(|it| howe.written(*it, "%H:%M %:z")).collect::<Vec<_>>()
+        };
+        // On 2026-04-05 clocks went from 02:00 back to 01:30, on 2026-10-04 from 02:00 on to 02:30.
+        assert_eq!(
+            hours("2026-04-04T13:00:00Z", "2026-04-04T17:00:00Z"),
+            ["00:00 +11:00", "01:00 +11:00", "02:00 +10:30", "03:00 +10:30"]
+        );
+        assert_eq!(
+            hours("2026-10-03T13:30:00Z", "2026-10-03T17:00:00Z"),
+            ["00:00 +10:30", "01:00 +10:30", "02:30 +11:00", "03:00 +11:00"]
+        );
+        // Where they go back by a whole hour, that hour comes twice.
+        let berlin: TimeZone = "Europe/Berlin".parse().unwrap();
+        assert_eq!(Bucket::Hour.begin(at("2026-10-25T00:59:59Z"), berlin), at("2026-10-25T00:00:00Z"));
+        assert_eq!(Bucket::Hour.next(at("2026-10-25T00:00:00Z"), berlin), at("2026-10-25T01:00:00Z"));
     }
 
     #[test]
@@ -282,6 +366,8 @@ mod tests {
             let next = bucket.next(begin, zone);
             prop_assert!(begin <= at && at < next, "{zone} {bucket:?}: {begin} {at} {next}");
             prop_assert_eq!(bucket.begin(begin, zone), begin);
+            prop_assert_eq!(bucket.begin(next, zone), next);
+            prop_assert_eq!(bucket.begin(next - Span::from_millis(1), zone), begin);
         }
     }
 }

@@ -251,6 +251,9 @@ impl Keeper {
         let key = spec.key.clone();
         match self.spawn(spec) {
             Ok(mut child) => {
+                // Before anybody reads what it says: nothing is told of a container before its start.
+                self.tell(key.clone(), Happening::Started);
+                self.pids.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), child.id());
                 for pipe in [
                     child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>),
                     child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read + Send>),
@@ -262,8 +265,6 @@ impl Keeper {
                     let reader = std::thread::Builder::new().name("labguard-output".to_owned());
                     let _ = reader.spawn(move || read_lines(pipe, &key, &happenings));
                 }
-                self.tell(key.clone(), Happening::Started);
-                self.pids.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), child.id());
                 self.children.insert(key, Running { child, kill_in: None });
             }
             Err(error) => self.tell(key, Happening::FailedToStart(format!("CannotStartContainerError: {error}"))),
