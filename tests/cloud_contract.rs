@@ -360,7 +360,7 @@ async fn identity_and_metrics_are_answered(cloud: &Cloud) {
     };
     let data: Vec<Datum> = (0..1001).map(datum).collect();
     assert_eq!(cloud.put_metrics("Labguard", &data).await.unwrap(), 2);
-    assert!(cloud.actions().contains("cloudwatch:PutMetricData") && !cloud.credentials().refused);
+    assert!(cloud.actions().contains("cloudwatch:PutMetricData") && !cloud.credentials(Span::ZERO).refused);
 }
 
 async fn what_is_tagged_is_found_by_its_tag(cloud: &Cloud) {
