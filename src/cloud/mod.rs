@@ -269,7 +269,7 @@ impl Cloud {
     }
 }
 
-/// A sighting without task or blockers.
+/// A sighting without task, blockers or age.
 fn sighting(id: impl Into<String>, ours: bool) -> Sighting {
-    Sighting { id: id.into(), ours, held_by: Vec::new(), task: None }
+    Sighting { id: id.into(), ours, held_by: Vec::new(), task: None, made_at: None }
 }

@@ -404,10 +404,17 @@ impl World {
                             ours: true,
                             held_by: vec![],
                             task: Some(task.facts.clone()),
+                            made_at: None,
                         })
                     } else {
                         let thing = self.things.get(&key);
-                        thing.map(|ours| Sighting { id: key.to_string(), ours: *ours, held_by: vec![], task: None })
+                        thing.map(|ours| Sighting {
+                            id: key.to_string(),
+                            ours: *ours,
+                            held_by: vec![],
+                            task: None,
+                            made_at: None,
+                        })
                     };
                     seen.sightings.insert(key, sighting.map_or(Observed::Absent, Observed::Present));
                 }
