@@ -41,7 +41,8 @@ pub use image_tags::TaggedImage;
 pub use log_events::NewestLines;
 pub use metric_data::{Metric, Series};
 pub use metrics::Datum;
-pub use tagged::Tagged;
+pub use scheduler::SchedulesLeft;
+pub use tagged::{Found, NotSearched, Tagged};
 
 use crate::{
     domain::model::{

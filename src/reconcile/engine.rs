@@ -26,6 +26,7 @@ use super::{
     identity::WhoAmI,
     observe,
     own_address::Own,
+    reaper::Sweeps,
     slot::{Durability, Slot},
     summary, supply, watcher,
 };
@@ -103,6 +104,7 @@ pub struct Engine {
     moving: AtomicUsize,
     draining: AtomicBool,
     pub(super) budgets: Budgets,
+    pub(super) sweeps: Sweeps,
     whoami: WhoAmI,
     pub(super) own: Own,
     wake: mpsc::UnboundedSender<SessionId>,
@@ -143,6 +145,7 @@ impl Engine {
             moving: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             budgets: Budgets::default(),
+            sweeps: Sweeps::default(),
             whoami: WhoAmI::default(),
             own: Own::new(boundaries.mirror),
             wake,
@@ -217,6 +220,7 @@ impl Engine {
         for slot in self.slots() {
             supply::end(&slot).await;
         }
+        self.sweeps.end().await;
     }
 
     /// The policy of that name.

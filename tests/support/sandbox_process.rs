@@ -17,9 +17,15 @@ pub struct Sandbox {
 impl Sandbox {
     /// On a free port, with `folder` as its home.
     pub fn start(folder: &Path) -> Sandbox {
+        Sandbox::start_with(folder, &[])
+    }
+
+    /// The same, with more on its command line.
+    pub fn start_with(folder: &Path, more: &[&str]) -> Sandbox {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let process = labguard(folder)
             .args(["sandbox", "--listen", &format!("127.0.0.1:{port}")])
+            .args(more)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
