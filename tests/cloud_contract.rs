@@ -370,7 +370,7 @@ async fn what_is_tagged_is_found_by_its_tag(cloud: &Cloud) {
     let spec = Spec::Cluster { name: name.clone(), spot: false, insights: false };
     cloud.ensure(owner, ResourceKey::only(ResourceKind::Cluster), &spec, false).await.unwrap();
     let found = cloud.tagged().await.unwrap();
-    let ours = found.iter().find(|tagged| tagged.session == name);
+    let ours = found.things.iter().find(|tagged| tagged.session == name);
     assert_eq!(
         ours.map(|tagged| (tagged.kind, tagged.name.as_str())),
         Some((Some(ResourceKind::Cluster), name.as_str()))

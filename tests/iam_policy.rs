@@ -240,14 +240,14 @@ async fn a_sweep() -> House {
     let house = House::new(Latency::fast()).await;
     let lost = house.open(house.policy()).await;
     lost.until_live().await;
+    let id = lost.id.clone();
     crash::crash(lost.lab).await;
     let mut parts = house.parts.clone();
     parts.journal = labguard::journal::Journal::in_memory(parts.clock.clone());
     let book = [("lab".to_owned(), house.policy())].into_iter().collect();
     let lab = lab::Lab::start(&parts, book, None).await;
-    for _ in 0..3 {
-        lab.engine.sweep(true).await.unwrap();
-    }
+    let mut job = lab.engine.sweep(vec![id]).unwrap();
+    job.report.wait_for(|report| report.is_over()).await.unwrap();
     lab.stop().await;
     assert_eq!(house.left(), Vec::<String>::new());
     house

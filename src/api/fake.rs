@@ -13,7 +13,9 @@ use crate::{
         Timestamp, Units,
     },
     reconcile::{
-        handle::{CommandError, Control, Orphan},
+        handle::{
+            CommandError, Control, Orphan, OrphanState, SweepJob, SweepReport, SweepRequest, SweepStage, Swept, Verdict,
+        },
         status::{
             BudgetStatus, HealthStatus, LeaseStatus, NetStatus, NetWord, ResourceStatus, SessionStatus, ThresholdStatus,
         },
@@ -303,10 +305,43 @@ pub(crate) fn budget() -> BudgetStatus {
     }
 }
 
+/// A sweep of one cluster.
+pub(crate) fn swept(remove: bool, sessions: Vec<String>) -> SweepReport {
+    let cluster = Orphan {
+        kind: "cluster".into(),
+        id: "arn:aws:ecs:us-east-1:000000000000:cluster/old".into(),
+        made_at: None,
+        state: if remove { OrphanState::Gone } else { OrphanState::Found },
+        detail: remove.then(|| "removed".to_owned()),
+    };
+    let session = Swept {
+        session: "old-abcdef".into(),
+        owner: Some("ada".into()),
+        known: false,
+        verdict: Verdict::Orphan,
+        why: "nothing runs".into(),
+        running: Vec::new(),
+        newest_at: Some(noon()),
+        things: vec![cluster],
+    };
+    SweepReport {
+        asked: SweepRequest { remove, sessions },
+        stage: SweepStage::Done,
+        region: "us-east-1".into(),
+        began_at: noon(),
+        ended_at: Some(noon()),
+        sessions: vec![session],
+        not_searched: Vec::new(),
+        unknown: Vec::new(),
+        failure: None,
+    }
+}
+
 /// The engine that is not one.
 pub(crate) struct Fake {
     pub asked: Mutex<Vec<String>>,
     pub status: watch::Sender<Arc<SessionStatus>>,
+    pub sweep: watch::Sender<Arc<SweepReport>>,
     pub refuse: Mutex<Option<CommandError>>,
 }
 
@@ -315,6 +350,7 @@ impl Fake {
         Arc::new(Self {
             asked: Mutex::default(),
             status: watch::Sender::new(Arc::new(running())),
+            sweep: watch::Sender::new(Arc::new(swept(true, Vec::new()))),
             refuse: Mutex::default(),
         })
     }
@@ -425,16 +461,18 @@ impl Control for Fake {
         })
     }
 
-    fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>> {
-        Box::pin(async move {
-            let orphan = Orphan {
-                session: "old-abcdef".into(),
-                kind: "cluster".into(),
-                id: "arn:aws:ecs:us-east-1:000000000000:cluster/old".into(),
-                outcome: remove.then(|| "removed".to_owned()),
-            };
-            self.note(format!("sweep {remove}"), vec![orphan])
-        })
+    fn orphans(&self, sessions: Vec<String>) -> BoxFuture<'_, Result<SweepReport, CommandError>> {
+        Box::pin(async move { self.note(format!("orphans {}", sessions.join(" ")), swept(false, sessions)) })
+    }
+
+    fn sweep(&self, sessions: Vec<String>) -> Result<SweepJob, CommandError> {
+        let report = self.note(format!("sweep {}", sessions.join(" ")), swept(true, sessions))?;
+        Ok(SweepJob { joined: false, report: watch::channel(Arc::new(report)).1 })
+    }
+
+    fn sweeping(&self) -> Option<watch::Receiver<Arc<SweepReport>>> {
+        self.asked.lock().unwrap().push("sweeping".into());
+        Some(self.sweep.subscribe())
     }
 
     fn wake_all(&self) {

@@ -22,7 +22,7 @@ use super::{budgets, costs, events, house, ledger, problem, schema, sessions, wi
         house::live, house::ready, house::metrics,
         sessions::list, sessions::open, sessions::read, sessions::end, sessions::stop, sessions::resume,
         sessions::touch, sessions::lease, sessions::release, sessions::extend, events::follow,
-        ledger::receipt, ledger::journal, ledger::history, ledger::plan, ledger::orphans, ledger::sweep,
+        ledger::receipt, ledger::journal, ledger::history, ledger::plan, ledger::orphans, ledger::sweep, ledger::sweeping, events::follow_sweep,
         budgets::list,
         costs::cost, costs::charges, costs::reconcile,
     ),
@@ -30,7 +30,7 @@ use super::{budgets, costs, events, house, ledger, problem, schema, sessions, wi
         problem::Problem, problem::ProblemCode, wire::OpenSession, wire::Accepted, wire::Reason, wire::Touch, wire::OpenLease,
         wire::Sweep, wire::Reconcile, wire::Ready, schema::SessionStatus, schema::Forecast, schema::Identity, schema::HealthStatus, schema::ImageProgress, schema::LayerProgress,
         schema::LastActivity, schema::SourceReading, schema::LeaseStatus, schema::Limit, schema::ResourceStatus, schema::Blocker, schema::Receipt,
-        schema::ReceiptResource, schema::CostLine, schema::Estimate, schema::Net, schema::Entry, schema::Orphan,
+        schema::ReceiptResource, schema::CostLine, schema::Estimate, schema::Net, schema::Entry, schema::Orphan, schema::Swept, schema::SweepReport, schema::SweepAsked, schema::NotSearched,
         schema::Extension, schema::BudgetStatus, schema::ThresholdStatus, schema::CostReport, schema::Share, schema::Slice, schema::Charge,
     )),
     tags(

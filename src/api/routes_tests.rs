@@ -109,8 +109,12 @@ async fn every_command_reaches_the_engine_as_it_was_asked() {
             202,
             r#"admission {"request":"extend","limit":"budget","by":"0.50 USD"}"#,
         ),
-        (Method::POST, "/v1/sweep".to_owned(), Some(json!({"remove": true})), 200, "sweep true"),
-        (Method::GET, "/v1/orphans".to_owned(), None, 200, "sweep false"),
+        (Method::POST, "/v1/sweep".to_owned(), Some(json!({"remove": true})), 202, "sweep "),
+        (Method::POST, "/v1/sweep".to_owned(), Some(json!({"remove": true, "sessions": ["a", "b"]})), 202, "sweep a b"),
+        (Method::POST, "/v1/sweep".to_owned(), Some(json!({"sessions": ["a"]})), 200, "orphans a"),
+        (Method::GET, "/v1/orphans".to_owned(), None, 200, "orphans "),
+        (Method::GET, "/v1/sweep".to_owned(), None, 200, "sweeping"),
+        (Method::GET, "/v1/sweep/events".to_owned(), None, 200, "sweeping"),
         (Method::GET, "/v1/history?limit=7".to_owned(), None, 200, "history 7"),
         (Method::GET, "/v1/history".to_owned(), None, 200, "history 20"),
         (
@@ -289,7 +293,7 @@ async fn every_path_of_the_document_is_served() {
     let (_, router) = served();
     let document = serde_json::to_value(openapi::specification()).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 21);
+    assert_eq!(paths.len(), 22);
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
@@ -357,6 +361,15 @@ async fn the_described_shapes_are_the_ones_that_are_sent() {
     assert_eq!(described("CostLine"), sent(receipt["lines"][0].clone()));
     assert_eq!(described("SessionStatus"), sent(status));
     assert_eq!(described("Receipt"), sent(receipt));
+    let mut sweep = fake::swept(true, Vec::new());
+    let refused = json!({ "what": "", "why": "", "next": "", "matters": true });
+    sweep.not_searched.push(serde_json::from_value(refused).unwrap());
+    let sweep = serde_json::to_value(sweep).unwrap();
+    assert_eq!(described("Orphan"), sent(sweep["sessions"][0]["things"][0].clone()));
+    assert_eq!(described("Swept"), sent(sweep["sessions"][0].clone()));
+    assert_eq!(described("NotSearched"), sent(sweep["not_searched"][0].clone()));
+    assert_eq!(described("SweepAsked"), sent(sweep["asked"].clone()));
+    assert_eq!(described("SweepReport"), sent(sweep));
     let cost = serde_json::to_value(fake::report(&Default::default())).unwrap();
     assert_eq!(described("Share"), sent(cost["shares"][0].clone()));
     assert_eq!(described("Slice"), sent(cost["slices"][0].clone()));

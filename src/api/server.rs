@@ -1,7 +1,7 @@
 //! The router and its server: which route is whose, and the limits around all of them.
 //!
 //! Guarantees: the `Host` guard stands before everything; `/v1` stands behind the token; bodies are at most
-//! 64 KiB; an answer begins within [`ANSWER_WITHIN`] (sweeps: [`SWEEP_WITHIN`]) or is a problem. A shutdown
+//! 64 KiB; an answer begins within [`ANSWER_WITHIN`] (where the cloud is asked: [`CLOUD_WITHIN`]) or is a problem. A shutdown
 //! gives open answers a moment, and event streams no longer than that.
 
 use std::{io, sync::Arc, time::Duration};
@@ -31,8 +31,8 @@ pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 const LARGEST_BODY: usize = 64 * 1024;
 /// How soon an answer begins.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// How soon a sweep's answer begins: it asks the cloud, and removes.
-const SWEEP_WITHIN: Duration = Duration::from_secs(300);
+/// How soon the answer begins where the cloud is asked for it. A sweep's removal is not waited for.
+const CLOUD_WITHIN: Duration = Duration::from_secs(300);
 /// How long open answers and streams may go on after a shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -68,9 +68,10 @@ pub fn router(handle: Handle, metrics_text: MetricsText, auth: Auth) -> Router {
         .layer(from_fn(|request, next| within(ANSWER_WITHIN, request, next)));
     let slow = Router::new()
         .route("/orphans", get(ledger::orphans))
-        .route("/sweep", post(ledger::sweep))
+        .route("/sweep", get(ledger::sweeping).post(ledger::sweep))
+        .route("/sweep/events", get(events::follow_sweep))
         .route("/sessions/{session}/reconcile", post(costs::reconcile))
-        .layer(from_fn(|request, next| within(SWEEP_WITHIN, request, next)));
+        .layer(from_fn(|request, next| within(CLOUD_WITHIN, request, next)));
     let versioned = guarded
         .merge(slow)
         .fallback(no_such_route)

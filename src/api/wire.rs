@@ -73,9 +73,12 @@ pub struct Reconcile {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// Remove what is found; without it, orphans are only listed.
+    /// Remove what is found; without it, it is only listed.
     #[serde(default)]
     pub remove: bool,
+    /// Only these sessions, whoever may guard them. None: all; those that another labguard may guard are kept.
+    #[serde(default)]
+    pub sessions: Vec<String>,
 }
 
 /// Query of `GET /v1/history`.

@@ -17,12 +17,12 @@ use crate::{
     },
     domain::model::{CostReport, Entry, Estimate, Extension, Receipt, Span},
     reconcile::{
-        handle::Orphan,
+        handle::SweepReport,
         status::{BudgetStatus, SessionStatus},
     },
 };
 
-/// How long an answer may take; sweeps remove things meanwhile.
+/// How long an answer may take; the cloud may be asked meanwhile.
 const ANSWER_WITHIN: Duration = Duration::from_secs(310);
 /// How long a daemon may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(4);
@@ -253,18 +253,30 @@ impl Client {
         body.text().await.map_err(|source| CliError::Broken { url: self.url.clone(), source })
     }
 
-    /// Orphans by tag; with `remove`, their removal is tried.
+    /// What bears labguard's tag and belongs to no live session, of these sessions or of all. With `remove` its removal
+    /// begins, or the one that goes on already is told; [`Client::follow_sweep`] sees it to its end.
     ///
     /// # Errors
     /// See [`Client::sessions`].
-    pub async fn sweep(&self, remove: bool) -> Result<Vec<Orphan>, CliError> {
-        self.value(self.request(Method::POST, "/sweep").json(&Sweep { remove }), ANSWER_WITHIN).await
+    pub async fn sweep(&self, remove: bool, sessions: &[String]) -> Result<SweepReport, CliError> {
+        let asked = Sweep { remove, sessions: sessions.to_vec() };
+        self.value(self.request(Method::POST, "/sweep").json(&asked), ANSWER_WITHIN).await
+    }
+
+    /// The removal's report as it changes.
+    #[must_use]
+    pub fn follow_sweep(&self) -> Follow<SweepReport> {
+        self.events("/sweep/events".to_owned(), SweepReport::is_over)
     }
 
     /// A session's status as it changes.
     #[must_use]
-    pub fn follow(&self, session: &str) -> Follow {
-        Follow { client: self.clone(), session: session.to_owned(), stream: None, tries: 0, ended: false }
+    pub fn follow(&self, session: &str) -> Follow<SessionStatus> {
+        self.events(format!("/sessions/{}/events", segment(session)), |status| status.closed_at.is_some())
+    }
+
+    fn events<T>(&self, path: String, is_last: fn(&T) -> bool) -> Follow<T> {
+        Follow { client: self.clone(), path, is_last, stream: None, tries: 0, ended: false }
     }
 }
 
@@ -279,10 +291,11 @@ fn connector(url: &str) -> Result<reqwest::Client, CliError> {
         .map_err(|source| CliError::Broken { url: url.to_owned(), source })
 }
 
-/// A session's status as it changes, over broken connections.
-pub struct Follow {
+/// A state as it changes, over broken connections.
+pub struct Follow<T> {
     client: Client,
-    session: String,
+    path: String,
+    is_last: fn(&T) -> bool,
     stream: Option<Events>,
     tries: u32,
     ended: bool,
@@ -293,23 +306,23 @@ struct Events {
     pending: Vec<u8>,
 }
 
-impl Follow {
-    /// The next status; none after the one that closes the session.
+impl<T: DeserializeOwned> Follow<T> {
+    /// The next state; none after the last.
     ///
     /// # Errors
     /// When the daemon cannot be reached again, or answers something else.
-    pub async fn next(&mut self) -> Result<Option<SessionStatus>, CliError> {
+    pub async fn next(&mut self) -> Result<Option<T>, CliError> {
         while !self.ended {
             let Some(events) = &mut self.stream else {
                 self.connect().await?;
                 continue;
             };
             if let Some(data) = next_data(&mut events.pending) {
-                let status: SessionStatus = serde_json::from_slice(&data)
+                let state: T = serde_json::from_slice(&data)
                     .map_err(|error| CliError::Foreign { url: self.client.url.clone(), why: error.to_string() })?;
                 self.tries = 0;
-                self.ended = status.closed_at.is_some();
-                return Ok(Some(status));
+                self.ended = (self.is_last)(&state);
+                return Ok(Some(state));
             }
             match events.response.next().await {
                 Some(Ok(chunk)) => events.pending.extend_from_slice(&chunk),
@@ -324,8 +337,7 @@ impl Follow {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         self.tries += 1;
-        let path = format!("/sessions/{}/events", segment(&self.session));
-        match self.client.answer(self.client.request(Method::GET, &path)).await {
+        match self.client.answer(self.client.request(Method::GET, &self.path)).await {
             Ok(response) => {
                 self.stream = Some(Events { response: response.bytes_stream().boxed(), pending: Vec::new() });
                 Ok(())
@@ -388,6 +400,7 @@ mod tests {
     use crate::{
         api::{self, Auth, ProblemCode, ensure_token, fake, fake::Fake},
         cli::exit_code::ExitCode,
+        reconcile::handle::SweepStage,
     };
 
     async fn daemon() -> (Arc<Fake>, Client, tempfile::TempDir, CancellationToken) {
@@ -417,7 +430,9 @@ mod tests {
         let charges = client.charges(&ChargesQuery { session: Some("admission".into()), ..Default::default() }).await;
         assert!(charges.unwrap().contains(r#""billed_as":"vcpu_x86""#));
         assert_eq!(client.journal("admission").await.unwrap()[0].seq, 1);
-        assert_eq!(client.sweep(true).await.unwrap()[0].outcome.as_deref(), Some("removed"));
+        let named = ["old-abcdef".to_owned()];
+        assert_eq!(client.sweep(false, &named).await.unwrap(), fake::swept(false, named.to_vec()));
+        assert_eq!(client.sweep(true, &[]).await.unwrap(), fake::swept(true, Vec::new()));
         client.extend("admission", &Extension::Budget { by: "0.50 USD".parse().unwrap() }).await.unwrap();
         assert!(engine.asked().last().unwrap().contains(r#""limit":"budget","by":"0.50 USD""#));
         let Err(error) = client.session("no such/thing").await else { panic!("it is not there") };
@@ -434,6 +449,19 @@ mod tests {
         closed.closed_at = Some(fake::noon());
         engine.status.send_replace(Arc::new(closed.clone()));
         assert_eq!(follow.next().await.unwrap().unwrap(), closed);
+        assert_eq!(follow.next().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_sweep_is_followed_to_its_end() {
+        let (engine, client, _folder, _stop) = daemon().await;
+        let done = fake::swept(true, Vec::new());
+        let going = SweepReport { stage: SweepStage::Removing, ended_at: None, ..done.clone() };
+        engine.sweep.send_replace(Arc::new(going.clone()));
+        let mut follow = client.follow_sweep();
+        assert_eq!(follow.next().await.unwrap().unwrap(), going);
+        engine.sweep.send_replace(Arc::new(done.clone()));
+        assert_eq!(follow.next().await.unwrap().unwrap(), done);
         assert_eq!(follow.next().await.unwrap(), None);
     }
 

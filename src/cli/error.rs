@@ -130,8 +130,10 @@ impl CliError {
                 ProblemCode::UnknownPolicy | ProblemCode::UnknownSession | ProblemCode::Ambiguous => ExitCode::NotFound,
                 ProblemCode::AlreadyLive | ProblemCode::Refused => ExitCode::Refused,
                 ProblemCode::Cloud => ExitCode::AwsRefused,
-                ProblemCode::Unauthorized | ProblemCode::ForbiddenHost | ProblemCode::Timeout => ExitCode::NoDaemon,
-                ProblemCode::Journal
+                ProblemCode::Unauthorized | ProblemCode::ForbiddenHost => ExitCode::NoDaemon,
+                // It answered: there is a daemon.
+                ProblemCode::Timeout
+                | ProblemCode::Journal
                 | ProblemCode::NoSuchRoute
                 | ProblemCode::MethodNotAllowed
                 | ProblemCode::Malformed
@@ -247,5 +249,18 @@ const fn of_rates(error: &RatesError) -> ExitCode {
 impl From<CommandError> for CliError {
     fn from(error: CommandError) -> Self {
         CliError::Command(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_answers_late_is_not_a_missing_one() {
+        let late = CliError::Problem(Problem::new(ProblemCode::Timeout, "no answer within 30 s"));
+        assert_eq!(late.exit_code(), ExitCode::Internal);
+        let foreign = CliError::Problem(Problem::new(ProblemCode::ForbiddenHost, "not served"));
+        assert_eq!(foreign.exit_code(), ExitCode::NoDaemon);
     }
 }

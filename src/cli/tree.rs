@@ -156,7 +156,7 @@ pub enum Command {
     Image(command::image::ImageArgs),
     /// Prices: what each item costs, since when and who says so; take AWS's own.
     Rates(command::rates::RatesArgs),
-    /// Find what bears labguard's tag and belongs to no session; remove it with --yes.
+    /// Find what bears labguard's tag and belongs to no live session; remove it with --yes.
     Sweep(command::sweep::Sweep),
     /// Serve the sandbox alone, for the AWS CLI and boto3.
     Sandbox(command::sandbox::SandboxArgs),

@@ -66,6 +66,15 @@ impl Cloud {
     /// The repository, with its tags' verdict.
     async fn find_repository(&self, owner: Owner<'_>, name: &str) -> Result<Option<(String, bool)>, Fault> {
         let Some(repository) = self.describe_repository(name).await? else { return Ok(None) };
+        self.judge_repository(owner, repository).await
+    }
+
+    /// Its ARN and whether it is ours, by its tags.
+    async fn judge_repository(
+        &self,
+        owner: Owner<'_>,
+        repository: Repository,
+    ) -> Result<Option<(String, bool)>, Fault> {
         let arn = repository.repository_arn.unwrap_or_default();
         let sent = self.inner.ecr.list_tags_for_resource().resource_arn(&arn).send();
         let answer = absent_if_missing(self.call("ecr:ListTagsForResource", sent).await.map_err(Fault::from))?;
@@ -168,8 +177,10 @@ impl Cloud {
     }
 
     pub(crate) async fn look_repository(&self, owner: Owner<'_>, removal: &Removal) -> Result<Option<Sighting>, Fault> {
-        let found = self.find_repository(owner, &removal.name).await?;
-        Ok(found.map(|(arn, ours)| sighting(arn, ours)))
+        let Some(repository) = self.describe_repository(&removal.name).await? else { return Ok(None) };
+        let made_at = repository.created_at.as_ref().map(timestamp);
+        let found = self.judge_repository(owner, repository).await?;
+        Ok(found.map(|(arn, ours)| Sighting { made_at, ..sighting(arn, ours) }))
     }
 
     pub(crate) async fn remove_repository(&self, owner: Owner<'_>, removal: &Removal) -> Result<Effect, Fault> {

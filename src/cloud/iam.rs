@@ -2,7 +2,7 @@
 
 use aws_sdk_iam::types::{Role, Tag};
 
-use super::{Cloud, Ensured, Owner, absent_if_missing, fault::own, found_foreign, needs, sighting};
+use super::{Cloud, Ensured, Owner, absent_if_missing, connect::timestamp, fault::own, found_foreign, needs, sighting};
 use crate::domain::model::{Effect, Fault, FaultClass, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Sighting};
 
 const GET: &str = "iam:GetRole";
@@ -83,7 +83,8 @@ impl Cloud {
 
     pub(crate) async fn look_role(&self, owner: Owner<'_>, removal: &Removal) -> Result<Option<Sighting>, Fault> {
         let role = self.find_role(&removal.name).await?;
-        Ok(role.map(|role| sighting(role.arn.as_str(), is_ours(owner, &role))))
+        let made_at = role.as_ref().map(|role| timestamp(role.create_date()));
+        Ok(role.map(|role| Sighting { made_at, ..sighting(role.arn.as_str(), is_ours(owner, &role)) }))
     }
 
     pub(crate) async fn remove_role(&self, owner: Owner<'_>, removal: &Removal) -> Result<Effect, Fault> {

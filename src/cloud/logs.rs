@@ -1,7 +1,11 @@
 //! Log groups with retention, so that nothing is kept (and paid for) for ever.
 
+use aws_sdk_cloudwatchlogs::types::LogGroup;
+
 use super::{Cloud, Ensured, Owner, absent_if_missing, found_foreign, sighting};
-use crate::domain::model::{Effect, Fault, FaultClass, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Sighting};
+use crate::domain::model::{
+    Effect, Fault, FaultClass, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Sighting, Timestamp,
+};
 
 const CREATE: &str = "logs:CreateLogGroup";
 
@@ -17,19 +21,27 @@ impl Cloud {
 
     /// The group's ARN and its tags.
     pub(super) async fn read_log_group(&self, name: &str) -> Result<Option<(String, Tags)>, Fault> {
+        let Some(found) = self.describe_log_group(name).await? else { return Ok(None) };
+        self.tags_of_log_group(found).await
+    }
+
+    async fn describe_log_group(&self, name: &str) -> Result<Option<LogGroup>, Fault> {
         let mut next = None;
-        let found = loop {
+        loop {
             let list = self.inner.logs.describe_log_groups().log_group_name_prefix(name).set_next_token(next);
             let answer = self.call("logs:DescribeLogGroups", list.send()).await?;
             let groups = answer.log_groups.unwrap_or_default();
             if let Some(group) = groups.into_iter().find(|group| group.log_group_name() == Some(name)) {
-                break group;
+                return Ok(Some(group));
             }
             next = answer.next_token;
             if next.is_none() {
                 return Ok(None);
             }
-        };
+        }
+    }
+
+    async fn tags_of_log_group(&self, found: LogGroup) -> Result<Option<(String, Tags)>, Fault> {
         let arn = found.log_group_arn.or(found.arn).unwrap_or_default();
         // DescribeLogGroups gives `…:*` in one member, which the tag calls refuse.
         let arn = arn.strip_suffix(":*").unwrap_or(&arn).to_owned();
@@ -75,8 +87,11 @@ impl Cloud {
     }
 
     pub(crate) async fn look_log_group(&self, owner: Owner<'_>, removal: &Removal) -> Result<Option<Sighting>, Fault> {
-        let found = self.find_log_group(owner, &removal.name).await?;
-        Ok(found.map(|(arn, ours)| sighting(arn, ours)))
+        let Some(group) = self.describe_log_group(&removal.name).await? else { return Ok(None) };
+        let made_at = group.creation_time.map(Timestamp::from_millis);
+        let Some((arn, tags)) = self.tags_of_log_group(group).await? else { return Ok(None) };
+        let ours = owner.is_on(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        Ok(Some(Sighting { made_at, ..sighting(arn, ours) }))
     }
 
     pub(crate) async fn remove_log_group(&self, owner: Owner<'_>, removal: &Removal) -> Result<Effect, Fault> {

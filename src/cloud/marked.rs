@@ -3,38 +3,33 @@
 
 use aws_sdk_ecr::types::{ListImagesFilter, TagStatus};
 
-use super::{Cloud, absent_if_missing, tagged::Tagged};
-use crate::domain::model::{Fault, FaultClass, ResourceKind, session_of_mark};
+use super::{
+    Cloud, absent_if_missing,
+    tagged::{Found, NotSearched, Tagged},
+};
+use crate::domain::model::{Fault, ResourceKind, session_of_mark};
 
 impl Cloud {
     /// Every mark in every repository of the account and region, all pages. `id` is `REPOSITORY:MARK`.
-    ///
-    /// # Errors
-    /// AWS's refusal. Having no right to list repositories or images is not one: their images are then left out.
-    pub async fn marked(&self) -> Result<Vec<Tagged>, Fault> {
-        match self.marked_anywhere().await {
-            Err(fault) if fault.class == FaultClass::Denied => {
-                tracing::debug!(%fault, "images in repositories of others are not searched: no right to list them");
-                Ok(Vec::new())
-            }
-            found => found,
+    pub(super) async fn marked(&self, found: &mut Found) {
+        if let Err(fault) = self.marked_anywhere(found).await {
+            found.not_searched.push(NotSearched::new("images in repositories of others", fault));
         }
     }
 
-    async fn marked_anywhere(&self) -> Result<Vec<Tagged>, Fault> {
-        let mut found = Vec::new();
+    async fn marked_anywhere(&self, found: &mut Found) -> Result<(), Fault> {
         let mut next = None;
         loop {
             let list = self.inner.ecr.describe_repositories().set_next_token(next);
             let answer = self.call("ecr:DescribeRepositories", list.send()).await?;
-            for repository in answer.repositories.unwrap_or_default() {
-                if let Some(name) = repository.repository_name {
-                    self.marked_in(&name, &mut found).await?;
+            for name in answer.repositories.unwrap_or_default().into_iter().filter_map(|it| it.repository_name) {
+                if let Err(fault) = self.marked_in(&name, &mut found.things).await {
+                    found.not_searched.push(NotSearched::new(format!("images in the repository {name}"), fault));
                 }
             }
             next = answer.next_token;
             if next.is_none() {
-                return Ok(found);
+                return Ok(());
             }
         }
     }
@@ -53,6 +48,7 @@ impl Cloud {
                 if let Some(session) = session_of_mark(&tag) {
                     found.push(Tagged {
                         session: session.to_owned(),
+                        owner: None,
                         kind: Some(ResourceKind::Image),
                         name: repository.to_owned(),
                         id: format!("{repository}:{tag}"),

@@ -42,7 +42,8 @@ pub use image_tags::TaggedImage;
 pub use log_events::NewestLines;
 pub use metric_data::{Metric, Series};
 pub use metrics::Datum;
-pub use tagged::Tagged;
+pub use scheduler::SchedulesLeft;
+pub use tagged::{Found, NotSearched, Tagged};
 
 use crate::{
     domain::model::{
@@ -281,7 +282,7 @@ impl Cloud {
     }
 }
 
-/// A sighting without task or blockers.
+/// A sighting without task, blockers or age.
 fn sighting(id: impl Into<String>, ours: bool) -> Sighting {
-    Sighting { id: id.into(), ours, held_by: Vec::new(), task: None }
+    Sighting { id: id.into(), ours, held_by: Vec::new(), task: None, made_at: None }
 }

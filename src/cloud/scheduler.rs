@@ -1,6 +1,6 @@
 //! EventBridge Scheduler: a group of schedules that act when labguard is gone (aws-facts §6).
 //!
-//! Seven calls of REST-JSON on [`super::signed`]. Guarantees: a group is made with the session's tags and removed only
+//! Eight calls of REST-JSON on [`super::signed`]. Guarantees: a group is made with the session's tags and removed only
 //! with them; its schedules, which AWS cannot tag, live and die with it; a schedule that is there already is moved.
 //! Must never choose what is scheduled.
 
@@ -15,6 +15,7 @@ use super::{
     fault::{self, Refusal},
     found_foreign, sighting,
     signed::{RestCall, Service, ServiceError},
+    tagged::Tagged,
 };
 use crate::domain::model::{
     Arming, Effect, Fault, FaultClass, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Scheduled, ScheduledCall,
@@ -25,6 +26,7 @@ const CREATE_GROUP: &str = "scheduler:CreateScheduleGroup";
 const DELETE_GROUP: &str = "scheduler:DeleteScheduleGroup";
 const GET_GROUP: &str = "scheduler:GetScheduleGroup";
 const LIST_GROUPS: &str = "scheduler:ListScheduleGroups";
+const LIST: &str = "scheduler:ListSchedules";
 const LIST_TAGS: &str = "scheduler:ListTagsForResource";
 const CREATE: &str = "scheduler:CreateSchedule";
 const UPDATE: &str = "scheduler:UpdateSchedule";
@@ -59,6 +61,7 @@ pub(crate) struct Scheduler {
     get_group: RestCall,
     list_groups: RestCall,
     list_tags: RestCall,
+    list: RestCall,
     create: RestCall,
     update: RestCall,
 }
@@ -74,6 +77,7 @@ impl Scheduler {
             get_group: call("GetScheduleGroup", "GET"),
             list_groups: call("ListScheduleGroups", "GET"),
             list_tags: call("ListTagsForResource", "GET"),
+            list: call("ListSchedules", "GET"),
             create: call("CreateSchedule", "POST"),
             update: call("UpdateSchedule", "PUT"),
         }
@@ -88,6 +92,39 @@ struct Group {
     name: String,
     #[serde(default)]
     state: String,
+    #[serde(default)]
+    creation_date: Value,
+}
+
+/// Schedules of a group that are still to come: AWS deletes each when it was called (`ActionAfterCompletion`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchedulesLeft {
+    /// How many.
+    pub count: usize,
+    /// When the last of them was set or moved.
+    pub moved_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Schedules {
+    #[serde(default)]
+    schedules: Vec<Listed>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    #[serde(default)]
+    creation_date: Value,
+    #[serde(default)]
+    last_modification_date: Value,
+}
+
+/// AWS's seconds since 1970. An endpoint that writes something else says nothing that a removal depends on.
+fn epoch(seconds: &Value) -> Option<Timestamp> {
+    seconds.as_f64().map(|seconds| Timestamp::from_millis((seconds * 1000.0).round() as i64))
 }
 
 impl Group {
@@ -235,7 +272,7 @@ impl Cloud {
         removal: &Removal,
     ) -> Result<Option<Sighting>, Fault> {
         let found = self.group_with_owner(owner, &removal.name).await?;
-        Ok(found.map(|(group, ours)| sighting(group.arn, ours)))
+        Ok(found.map(|(group, ours)| Sighting { made_at: epoch(&group.creation_date), ..sighting(group.arn, ours) }))
     }
 
     /// Gone is what a fresh read does not find: AWS may take a while over the schedules in it.
@@ -304,8 +341,35 @@ impl Cloud {
         }
     }
 
-    /// Name, ARN and session of every schedule group that labguard made, of any session, all pages.
-    pub(super) async fn tagged_groups(&self) -> Result<Vec<(String, String, String)>, Fault> {
+    /// What is still to come of a group's schedules, all pages; none where the group is gone.
+    ///
+    /// # Errors
+    /// AWS's refusal.
+    pub async fn schedules_left(&self, group: &str) -> Result<SchedulesLeft, Fault> {
+        let mut left = SchedulesLeft { count: 0, moved_at: None };
+        let mut next: Option<String> = None;
+        loop {
+            let page = next.as_ref().map(|token| format!("&NextToken={}", escaped(token))).unwrap_or_default();
+            let path = format!("/schedules?ScheduleGroup={}{page}", escaped(group));
+            let sent = self.inner.scheduler.list.invoke((path, String::new()));
+            let Some(text) = absent_if_missing(self.call(LIST, sent).await.map_err(Fault::from))? else {
+                return Ok(left);
+            };
+            let listed: Schedules = read(LIST, &text)?;
+            left.count += listed.schedules.len();
+            let moved = |it: &Listed| epoch(&it.last_modification_date).or(epoch(&it.creation_date));
+            left.moved_at = left.moved_at.max(listed.schedules.iter().filter_map(moved).max());
+            let token = listed.next_token.filter(|token| !token.is_empty());
+            // The same page again would never end.
+            if token.is_none() || token == next {
+                return Ok(left);
+            }
+            next = token;
+        }
+    }
+
+    /// Every schedule group that labguard made, of any session, all pages.
+    pub(super) async fn tagged_groups(&self) -> Result<Vec<Tagged>, Fault> {
         let mut found = Vec::new();
         let mut next: Option<String> = None;
         loop {
@@ -315,9 +379,8 @@ impl Cloud {
             let groups: Groups = read(LIST_GROUPS, &self.call(LIST_GROUPS, sent).await?)?;
             for group in groups.schedule_groups {
                 let tags = absent_if_missing(self.tags_of(&group.arn).await)?.unwrap_or_default();
-                if let Some((_, session)) = tags.into_iter().find(|(key, _)| key == SESSION_TAG) {
-                    found.push((group.name, group.arn, session));
-                }
+                let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                found.extend(Tagged::read(tags, Some(ResourceKind::ScheduleGroup), &group.name, &group.arn));
             }
             let token = groups.next_token.filter(|token| !token.is_empty());
             // The same page again would never end.
@@ -345,5 +408,7 @@ mod tests {
         let input: Value = serde_json::from_str(body["Target"]["Input"].as_str().unwrap()).unwrap();
         assert_eq!((input["Cluster"].as_str(), input["Task"].as_str()), (Some("lab"), Some("arn:task")));
         assert_eq!(escaped("arn:aws:x/y"), "arn%3Aaws%3Ax%2Fy");
+        assert_eq!(epoch(&json!(1_795_000_000.5)), Some(Timestamp::from_millis(1_795_000_000_500)));
+        assert_eq!(epoch(&json!("2026-11-22")), None);
     }
 }

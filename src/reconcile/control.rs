@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{
     accounts, billed,
     engine::Engine,
-    handle::{CommandError, Control, Orphan},
+    handle::{CommandError, Control, SweepJob, SweepReport},
     reaper,
     slot::{Durability, Slot},
     status::{BudgetStatus, SessionStatus},
@@ -355,8 +355,16 @@ impl Control for Arc<Engine> {
         self.budget_statuses().boxed()
     }
 
-    fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>> {
-        reaper::sweep(self, remove).boxed()
+    fn orphans(&self, sessions: Vec<String>) -> BoxFuture<'_, Result<SweepReport, CommandError>> {
+        reaper::list(self, sessions).boxed()
+    }
+
+    fn sweep(&self, sessions: Vec<String>) -> Result<SweepJob, CommandError> {
+        reaper::begin(self, sessions)
+    }
+
+    fn sweeping(&self) -> Option<watch::Receiver<Arc<SweepReport>>> {
+        self.sweeps.last()
     }
 
     fn wake_all(&self) {

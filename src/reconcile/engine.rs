@@ -27,6 +27,7 @@ use super::{
     observe,
     own_address::Own,
     pulse::Pulse,
+    reaper::Sweeps,
     slot::{Durability, Slot},
     summary, supply, watcher,
 };
@@ -104,6 +105,7 @@ pub struct Engine {
     moving: AtomicUsize,
     draining: AtomicBool,
     pub(super) budgets: Budgets,
+    pub(super) sweeps: Sweeps,
     whoami: WhoAmI,
     pub(super) own: Own,
     pub(super) pulse: Pulse,
@@ -145,6 +147,7 @@ impl Engine {
             moving: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             budgets: Budgets::default(),
+            sweeps: Sweeps::default(),
             whoami: WhoAmI::default(),
             own: Own::new(boundaries.mirror),
             pulse: Pulse::new(),
@@ -220,6 +223,7 @@ impl Engine {
         for slot in self.slots() {
             supply::end(&slot).await;
         }
+        self.sweeps.end().await;
     }
 
     /// The policy of that name.

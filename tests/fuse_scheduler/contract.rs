@@ -70,7 +70,7 @@ async fn a_group_is_its_sessions_alone_and_takes_its_schedules_with_it() {
         assert!(cloud.look(other, kind, &removal(name)).await.unwrap().present().is_some_and(|seen| !seen.ours));
     }
     let tagged = cloud.tagged().await.unwrap();
-    let kinds: Vec<_> = tagged.iter().filter(|it| it.session == session.to_string()).map(|it| it.kind).collect();
+    let kinds: Vec<_> = tagged.things.iter().filter(|it| it.session == session.to_string()).map(|it| it.kind).collect();
     assert!(kinds.contains(&Some(ResourceKind::ScheduleGroup)), "{tagged:?}");
     assert!(kinds.contains(&Some(ResourceKind::SchedulerRole)), "{tagged:?}");
 

@@ -19,9 +19,15 @@ pub struct Sandbox {
 impl Sandbox {
     /// On a port that the kernel gives it, with `folder` as its home.
     pub fn start(folder: &Path) -> Sandbox {
+        Sandbox::start_with(folder, &[])
+    }
+
+    /// The same, with more on its command line.
+    pub fn start_with(folder: &Path, more: &[&str]) -> Sandbox {
         let log = folder.join("sandbox.log");
         let mut process = labguard(folder)
             .args(["sandbox", "--listen", "127.0.0.1:0"])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap())
             .spawn()

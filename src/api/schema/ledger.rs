@@ -152,16 +152,3 @@ pub struct Entry {
     /// What.
     pub event: serde_json::Value,
 }
-
-/// Something that bears labguard's tag and belongs to no live session.
-#[derive(ToSchema)]
-pub struct Orphan {
-    /// The session in its tag.
-    pub session: String,
-    /// `cluster`, `security group`, …
-    pub kind: String,
-    /// ARN or id.
-    pub id: String,
-    /// What happened when its removal was asked for.
-    pub outcome: Option<String>,
-}

@@ -8,11 +8,13 @@ mod budgets;
 mod costs;
 mod ledger;
 mod sessions;
+mod sweep;
 
 pub use budgets::{BudgetStatus, ThresholdStatus};
 pub use costs::{Charge, CostReport, Share, Slice};
-pub use ledger::{Billed, CostLine, Entry, Estimate, Orphan, Receipt, ReceiptResource, Units};
+pub use ledger::{Billed, CostLine, Entry, Estimate, Receipt, ReceiptResource, Units};
 pub use sessions::{
     Blocker, Extension, Forecast, HealthStatus, Identity, ImageProgress, LastActivity, LayerProgress, LeaseStatus,
     Limit, Net, ResourceStatus, SessionStatus, SourceReading,
 };
+pub use sweep::{NotSearched, Orphan, SweepAsked, SweepReport, Swept};

@@ -17,6 +17,7 @@ pub mod narrator;
 pub mod rates;
 pub mod receipt;
 pub mod sessions;
+pub mod sweep;
 
 use std::io::{self, IsTerminal as _, Write as _};
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     cloud::{
         Cloud, Ensured, Owner, absent_if_missing,
+        connect::timestamp,
         fault::{of_failure, own},
         found_foreign, needs, sighting,
     },
@@ -86,6 +87,7 @@ impl Cloud {
         let cluster = removal.cluster.as_deref().ok_or_else(|| needs(DESCRIBE, "service's cluster"))?;
         let Some(service) = self.find_service(cluster, &removal.name).await? else { return Ok(None) };
         let mut seen = sighting(service.service_arn().unwrap_or(&removal.name), is_ours(owner, service.tags()));
+        seen.made_at = service.created_at().map(timestamp);
         if service.status() == Some("DRAINING") {
             seen.held_by.push(format!("{} task(s) still running", service.running_count()));
         }

@@ -163,7 +163,13 @@ impl Cloud {
             self.resolve_addresses(&mut seen).await?;
         }
         let [facts] = seen;
-        Ok(Some(Sighting { id: facts.arn.clone(), ours: owner.started(&task), held_by: Vec::new(), task: Some(facts) }))
+        Ok(Some(Sighting {
+            id: facts.arn.clone(),
+            ours: owner.started(&task),
+            held_by: Vec::new(),
+            made_at: facts.created_at,
+            task: Some(facts),
+        }))
     }
 }
 

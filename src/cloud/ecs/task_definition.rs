@@ -13,11 +13,12 @@ use super::{is_ours, our_tags};
 use crate::{
     cloud::{
         Cloud, Ensured, Owner, absent_if_missing,
+        connect::timestamp,
         fault::{of_failure, own},
         sighting,
     },
     domain::model::{
-        Arch, Effect, Fault, FaultClass, Removal, SentinelContainer, Sighting, TaskDefinitionSpec, sentinel,
+        Arch, Effect, Fault, FaultClass, Removal, SentinelContainer, Sighting, TaskDefinitionSpec, Timestamp, sentinel,
     },
 };
 
@@ -36,6 +37,7 @@ struct Revision {
     ours: bool,
     fingerprint: Option<String>,
     status: Option<TaskDefinitionStatus>,
+    made_at: Option<Timestamp>,
 }
 
 /// The family of `FAMILY`, `FAMILY:REV` or an ARN of it.
@@ -79,6 +81,7 @@ impl Cloud {
             arn: arn.to_owned(),
             ours: is_ours(owner, &tags),
             fingerprint: fingerprint.map(ToOwned::to_owned),
+            made_at: definition.as_ref().and_then(|definition| definition.registered_at).as_ref().map(timestamp),
             status: definition.and_then(|definition| definition.status),
         }))
     }
@@ -137,7 +140,9 @@ impl Cloud {
     ) -> Result<Option<Sighting>, Fault> {
         let revisions = self.revisions(owner, family(&removal.name)).await?;
         if let Some(ours) = revisions.iter().find(|revision| revision.ours) {
-            return Ok(Some(sighting(&ours.arn, true)));
+            let made_at =
+                revisions.iter().filter(|revision| revision.ours).filter_map(|revision| revision.made_at).max();
+            return Ok(Some(Sighting { made_at, ..sighting(&ours.arn, true) }));
         }
         let active = |revision: &&Revision| revision.status == Some(TaskDefinitionStatus::Active);
         Ok(revisions.iter().find(active).map(|foreign| sighting(&foreign.arn, false)))

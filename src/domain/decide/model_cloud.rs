@@ -70,12 +70,12 @@ impl ModelCloud {
 
     pub fn task(&self, arn: &str) -> Option<Sighting> {
         let facts = self.tasks().find(|task| task.arn == arn)?;
-        Some(Sighting { id: facts.arn.clone(), ours: true, held_by: vec![], task: Some(facts.clone()) })
+        Some(Sighting { id: facts.arn.clone(), ours: true, held_by: vec![], task: Some(facts.clone()), made_at: None })
     }
 
     pub fn thing(&self, key: ResourceKey) -> Option<Sighting> {
         let ours = *self.things.get(&key)?;
-        Some(Sighting { id: key.to_string(), ours, held_by: vec![], task: None })
+        Some(Sighting { id: key.to_string(), ours, held_by: vec![], task: None, made_at: None })
     }
 
     /// What has become of it by then: an application's tasks start and end, a service puts new ones in their place.

@@ -157,7 +157,13 @@ fn budgets() -> impl Strategy<Value = Vec<BudgetReading>> {
 
 fn observation() -> impl Strategy<Value = Observation> {
     let sighting = (any::<bool>(), facts()).prop_map(|(ours, facts)| {
-        Observed::Present(Sighting { id: facts.arn.clone(), ours, held_by: vec!["eni-1".into()], task: Some(facts) })
+        Observed::Present(Sighting {
+            id: facts.arn.clone(),
+            ours,
+            held_by: vec!["eni-1".into()],
+            task: Some(facts),
+            made_at: None,
+        })
     });
     let seen = prop_oneof![Just(Observed::Unknown), Just(Observed::Absent), sighting];
     let tasks = prop_oneof![

@@ -26,6 +26,9 @@ pub struct Sighting {
     pub held_by: Vec<String>,
     /// Tasks: what AWS says of it.
     pub task: Option<TaskFacts>,
+    /// When it was made, where AWS says so (clusters and security groups have no such time).
+    #[serde(default)]
+    pub made_at: Option<Timestamp>,
 }
 
 /// One thing worth looking at.

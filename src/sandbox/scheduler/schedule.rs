@@ -123,10 +123,12 @@ pub(super) fn get(world: &World, input: &Value) -> Result<Value, ApiError> {
 
 pub(super) fn list(world: &World, input: &Value) -> Value {
     let wanted = input["GroupName"].as_str();
-    let fitting = world.scheduler.schedules.keys().filter(|(group, _)| wanted.is_none_or(|wanted| wanted == group));
-    let list: Vec<Value> =
-        fitting.map(|(group, name)| json!({ "GroupName": group, "Name": name, "State": "ENABLED" })).collect();
-    json!({ "Schedules": list })
+    let fitting = world.scheduler.schedules.iter().filter(|((group, _), _)| wanted.is_none_or(|it| it == group));
+    let shown = |((group, name), kept): (&(String, String), &Schedule)| {
+        let (made, changed) = (epoch(kept.made_at), epoch(kept.changed_at));
+        json!({ "GroupName": group, "Name": name, "State": "ENABLED", "CreationDate": made, "LastModificationDate": changed })
+    };
+    json!({ "Schedules": fitting.map(shown).collect::<Vec<Value>>() })
 }
 
 pub(super) fn delete(world: &mut World, input: &Value) -> Result<Value, ApiError> {

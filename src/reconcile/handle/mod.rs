@@ -2,11 +2,14 @@
 //!
 //! Commands are made durable first, then the session's slot is woken; none of them waits for the cloud.
 
+mod sweep;
+
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+
+pub use sweep::{NotSearched, Orphan, OrphanState, SweepJob, SweepReport, SweepRequest, SweepStage, Swept, Verdict};
 
 use super::status::{BudgetStatus, SessionStatus};
 use crate::domain::model::{
@@ -61,19 +64,6 @@ pub enum CommandError {
     Cloud(String),
 }
 
-/// Something in the account that bears labguard's tag and belongs to no live session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Orphan {
-    /// The session in its tag.
-    pub session: String,
-    /// For people: `cluster`, `security group`, …
-    pub kind: String,
-    /// ARN or id.
-    pub id: String,
-    /// What happened when its removal was asked for; absent when only listed.
-    pub outcome: Option<String>,
-}
-
 /// What can be asked of the engine.
 pub trait Control: Send + Sync {
     /// Opens a session of a policy. Durable when it returns.
@@ -112,8 +102,15 @@ pub trait Control: Send + Sync {
     fn plan(&self, policy: &str) -> Result<Estimate, CommandError>;
     /// Every budget that sessions share, as it stands.
     fn budgets(&self) -> BoxFuture<'_, Vec<BudgetStatus>>;
-    /// Orphans by tag; with `remove`, their removal is tried and the outcome told.
-    fn sweep(&self, remove: bool) -> BoxFuture<'_, Result<Vec<Orphan>, CommandError>>;
+    /// What bears labguard's tag and belongs to no live session here, of these sessions or of all; nothing is touched.
+    fn orphans(&self, sessions: Vec<String>) -> BoxFuture<'_, Result<SweepReport, CommandError>>;
+    /// Begins to remove it, or joins the removal that goes on. It goes on by itself.
+    ///
+    /// # Errors
+    /// A named session is live here, or the daemon is shutting down.
+    fn sweep(&self, sessions: Vec<String>) -> Result<SweepJob, CommandError>;
+    /// The removal that goes on, or the last one of this daemon's run.
+    fn sweeping(&self) -> Option<watch::Receiver<Arc<SweepReport>>>;
     /// "Look again" at every session; carries no data.
     fn wake_all(&self);
     /// Whether the loop went round lately: a door that answers does not prove it.
