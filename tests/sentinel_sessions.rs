@@ -16,16 +16,13 @@ use lab::Lab;
 use labguard::{
     clock::Clock,
     domain::{
-        model::{
-            Cause, Extension, ImageSource, Money, Net, Phase, Request, ResourceKey, SENTINEL_ENDED, Span, TaskLoss,
-            sentinel,
-        },
+        model::{Cause, Extension, ImageSource, Money, Net, Phase, Request, ResourceKey, Span, TaskLoss, sentinel},
         policy::{Policy, Sentinel},
     },
     reconcile::{handle::Control, status::NetWord},
     sandbox::latency::Latency,
 };
-use memory::House;
+use memory::{Blueprint, House};
 
 const LEASE: Span = Span::from_mins(10);
 
@@ -150,8 +147,7 @@ async fn a_labguard_that_comes_back_late_tells_what_its_guard_did_and_goes_on() 
     assert_eq!((status.phase, status.restarts), (Phase::Running, 1));
     let record = house.parts.journal.record(&id.parse().unwrap()).await.unwrap().unwrap();
     let (_, loss, detail) = record.last_loss.unwrap();
-    assert_eq!(loss, TaskLoss::Fused);
-    assert!(detail.contains(SENTINEL_ENDED), "{detail}");
+    assert_eq!(loss, TaskLoss::FusedByLease, "{detail}");
     lab.engine.request(id.clone(), Request::End { reason: "done".to_owned() }).await.unwrap();
     tokio::time::sleep(Duration::from_secs(20 * 60)).await;
     lab.stop().await;
@@ -213,6 +209,76 @@ async fn connections_that_the_guard_counts_are_use_and_labguards_own_are_none() 
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_whose_guard_ends_for_idleness_ends_as_idle_and_is_not_restarted() {
+    // By labguard's counter, by the guard's, and without any: then nobody is known to use it.
+    for counter in ["requests", "sentinel", "none"] {
+        for latency in [Latency::fast(), Latency::aws_like()] {
+            let house = House::new(latency).await;
+            let mut policy = guarded(&house);
+            policy.fuse.end_idle = true;
+            policy.limits.idle_timeout = Some(Span::from_mins(5));
+            if counter != "requests" {
+                policy.activity.metrics_path = None;
+            }
+            policy.activity.sentinel = counter == "sentinel";
+            let session = house.open(policy).await;
+            let ip = session.until_live().await;
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            assert!(house.containers.use_it(&ip, 1));
+            let used = house.parts.clock.now();
+            let receipt = session.closed().await;
+            assert_eq!(receipt.cause, Some(Cause::Idle), "{counter}: {}", receipt.cause_detail);
+            assert!(receipt.cause_detail.starts_with("idle since"), "labguard decides first: {}", receipt.cause_detail);
+            assert!(receipt.ended_at.since(used) < Span::from_mins(8), "{counter}: {}", receipt.ended_at.since(used));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_ended_an_idle_task_while_labguard_was_gone_has_ended_its_session() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = guarded(&house);
+    policy.fuse.end_idle = true;
+    policy.fuse.lease = Span::from_mins(40);
+    policy.limits.idle_timeout = Some(Span::from_mins(5));
+    policy.activity.metrics_path = None;
+    policy.activity.sentinel = true;
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    let id = session.id.clone();
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    crash(session.lab).await;
+    let after = stopped_after(&house, Duration::from_secs(3600)).await.expect("it ran on");
+    assert!(after < Span::from_mins(8), "{after}");
+    let lab = Lab::start(&house.parts, BTreeMap::from([("lab".to_owned(), policy)]), None).await;
+    tokio::time::sleep(Duration::from_secs(20 * 60)).await;
+    let status = lab.engine.get(&id).unwrap();
+    let (cause, detail) = status.ending.clone().unwrap();
+    assert_eq!((cause, status.restarts), (Cause::Idle, 0), "{detail}");
+    assert!(detail.contains("its sentinel ended it for idleness"), "{detail}");
+    lab.stop().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_comes_early_by_the_tasks_clock_ends_the_session_by_the_limit_that_it_stood_for() {
+    for sentinel in [Sentinel::Own, Sentinel::Shell] {
+        let house = House::build(Blueprint { apart: 10 * 60_000, ..Blueprint::new(7, Latency::fast()) }).await;
+        let mut policy = guarded(&house);
+        policy.fuse.sentinel = sentinel;
+        policy.limits.max_lifetime = policy.limits.lifetime;
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let live = house.parts.clock.now();
+        let receipt = session.closed().await;
+        assert_eq!(receipt.cause, Some(Cause::Lifetime), "{}", receipt.cause_detail);
+        assert!(receipt.cause_detail.contains("its sentinel ended it at its deadline"), "{}", receipt.cause_detail);
+        assert!(receipt.ended_at.since(live) < Span::from_mins(55), "ten minutes early by labguard's clock");
+        assert_eq!(house.left(), Vec::<String>::new());
+    }
+}
+
 /// The shell's own words, as the task definition has them.
 async fn shell_of(house: &House, session: &str) -> Vec<String> {
     let ecs = aws_sdk_ecs::Client::new(&house.sdk().await);
@@ -249,7 +315,7 @@ async fn a_shell_of_the_applications_own_image_sleeps_until_the_hard_end_and_fai
 
     // The same words in a real shell.
     let now = Clock::System.now().as_millis() / 1000;
-    assert_eq!(run(&shell, Some(now - 1)).wait().unwrap().code(), Some(0), "its time has come");
+    assert_eq!(run(&shell, Some(now - 1)).wait().unwrap().code(), Some(80), "its time has come");
     assert_eq!(run(&shell, None).wait().unwrap().code(), Some(64), "without orders it ends the task");
     let mut asleep = run(&shell, Some(now + 600));
     std::thread::sleep(Duration::from_millis(300));

@@ -39,6 +39,8 @@ mod properties;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod sentinel_tests;
+#[cfg(test)]
 mod stories;
 #[cfg(test)]
 pub(crate) mod world;

@@ -12,13 +12,16 @@ use crate::domain::{
     policy::Sentinel,
 };
 
-use super::{deploy_order, limits, turn::Turn};
+use super::{
+    deploy_order, idleness, limits,
+    turn::{Turn, serving},
+};
 
 /// Sleeps until its deadline, and ends at once without one.
 const SHELL: &str = "trap 'exit 143' TERM; case \"$LABGUARD_SENTINEL_DEADLINE\" in ''|*[!0-9]*) echo \
                      'LABGUARD_SENTINEL_DEADLINE is not set, expected seconds since 1970-01-01 UTC'; exit 64;; esac; \
                      while [ \"$(date +%s)\" -lt \"$LABGUARD_SENTINEL_DEADLINE\" ]; do sleep 5 & wait $!; done; \
-                     echo 'the deadline has come'; exit 0";
+                     echo 'the deadline has come'; exit 80";
 
 /// The guard that its tasks have. A service starts its tasks by itself, and would start one after each that a guard
 /// ended, with orders as old as its definition: it has none.
@@ -122,7 +125,22 @@ pub(super) fn lease(turn: &Turn<'_>, until: Timestamp) -> Option<SentinelLease> 
     let seen_by_it = last.is_none_or(|last| met.iter().any(|source| source.to_string() == last.source));
     let leased = turn.record.leases.values().any(|lease| lease.lapses(turn.now) > turn.now);
     let own = fuse.end_idle && turn.record.extensions.idle_until.is_none() && seen_by_it && !leased;
-    Some(SentinelLease { until, idle: turn.policy().limits.idle_timeout.filter(|_| own) })
+    Some(SentinelLease { until, idle: if own { idle(turn) } else { None } })
+}
+
+/// The sentinel ends an idle task that much later than labguard would, besides what news may be late.
+const LATER: Span = Span::from_secs(30);
+
+/// The idle time that the sentinel is told: it counts from its last use, or from its start, by its own clock, and knows
+/// neither how late labguard's news are nor what labguard waits for. So that labguard decides first, it gets all that on
+/// top. None while labguard does not count idle time either.
+fn idle(turn: &Turn<'_>) -> Option<Span> {
+    let timeout = turn.policy().limits.idle_timeout?;
+    let idle = idleness::idle(turn)?;
+    let (_, task) = serving(&turn.record, turn.policy())?;
+    let started = task.live_at.unwrap_or(task.intended_at);
+    let counts_from = turn.record.last_activity.as_ref().map_or(started, |last| last.at.max(started));
+    Some(idle.due(timeout, turn.now).since(counts_from).max(timeout) + idle.lag + LATER)
 }
 
 /// What one task's guard is told. `Err` while labguard's key is not known.

@@ -60,5 +60,5 @@ pub use spec::{
     Admission, Encryption, Ingress, Network, Removal, RepositorySettings, SentinelContainer, SentinelOrders, Spec,
     Subnet, TaskDefinitionSpec, TaskSpec,
 };
-pub use task::{SENTINEL_ENDED, TaskFacts, TaskLoss, TaskStatus};
+pub use task::{TaskFacts, TaskLoss, TaskStatus};
 pub use time::{Span, Timestamp};

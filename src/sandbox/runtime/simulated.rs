@@ -180,15 +180,15 @@ impl Stage {
         let connections = neighbour.map_or(0, |running| running.connections);
         let Some(running) = self.running.get_mut(key) else { return };
         let Some(guard) = running.guard.as_mut() else { return };
-        let at = guard.look(now, connections);
+        let (at, code) = guard.look(now, connections);
         // A stop that was asked for stands.
-        if running.ends.as_ref().is_some_and(|(_, code, _)| *code != Guard::ENDED) {
+        if running.ends.as_ref().is_some_and(|(_, code, _)| !Guard::ended_by_itself(*code)) {
             return;
         }
         if let Some((old, ..)) = running.ends.take() {
             self.ends.remove(&(old, key.clone()));
         }
-        running.ends = Some((at, Guard::ENDED, None));
+        running.ends = Some((at, code, None));
         self.ends.insert((at, key.clone()));
     }
 
@@ -307,7 +307,8 @@ impl Containers for Simulated {
         if let Some(seconds) = environment.get("DEADLINE_EPOCH").or(sleeper.as_ref()) {
             match seconds.parse::<i64>() {
                 Ok(seconds) => {
-                    stage.end_at(&key, Timestamp::from_millis(seconds.saturating_mul(1000)).max(now), 0, None)
+                    let code = if sleeper.is_some() { Guard::SLEPT } else { 0 };
+                    stage.end_at(&key, Timestamp::from_millis(seconds.saturating_mul(1000)).max(now), code, None)
                 }
                 Err(_) => stage.end_at(&key, now, 64, None),
             }
