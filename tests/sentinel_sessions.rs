@@ -16,10 +16,16 @@ use lab::Lab;
 use labguard::{
     clock::Clock,
     domain::{
-        model::{Cause, Extension, ImageSource, Money, Net, Phase, Request, ResourceKey, Span, TaskLoss, sentinel},
+        model::{
+            Cause, Event, Extension, ImageConfig, ImageSource, LimitKind, Money, Net, Phase, Request, ResourceKey,
+            Span, TaskLoss, sentinel,
+        },
         policy::{Policy, Sentinel},
     },
-    reconcile::{handle::Control, status::NetWord},
+    reconcile::{
+        handle::Control,
+        status::{NetStatus, NetWord, SessionStatus},
+    },
     sandbox::latency::Latency,
 };
 use memory::{Blueprint, House};
@@ -279,8 +285,67 @@ async fn a_deadline_that_comes_early_by_the_tasks_clock_ends_the_session_by_the_
     }
 }
 
-/// The shell's own words, as the task definition has them.
-async fn shell_of(house: &House, session: &str) -> Vec<String> {
+/// How often the journal says that the net inside the task has changed.
+async fn changes_of_the_net(house: &House, session: &str) -> usize {
+    let entries = house.parts.journal.entries(&session.parse().unwrap()).await.unwrap();
+    let changes = entries.iter().filter(|it| matches!(it.event, Event::NetChanged { net: Net::Sentinel, .. }));
+    changes.count()
+}
+
+fn sentinel_net(status: &SessionStatus) -> NetStatus {
+    status.nets.iter().find(|net| net.net == Net::Sentinel).cloned().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_never_answers_is_told_of_with_the_instant_at_which_it_ends_the_task() {
+    let house = House::new(Latency::fast()).await;
+    house.containers.shut_guards_off(true);
+    let session = house.open(guarded(&house)).await;
+    session.until_live().await;
+    let live = house.parts.clock.now();
+    assert_eq!(sentinel_net(&session.status()).state, NetWord::Holds, "one failure is no news");
+    let fails = |status: &SessionStatus| sentinel_net(status).state == NetWord::Fails;
+    let status = session.until("told of", fails).await;
+    assert!(house.parts.clock.now().since(live) <= Span::from_mins(3), "a quarter of a lease, and a try");
+    let net = sentinel_net(&status);
+    assert!(net.detail.contains("never answered") && net.detail.contains("fuse.sources"), "{net:?}");
+    let limit = status.limits.first().unwrap();
+    assert_eq!((limit.kind, Some(limit.at)), (LimitKind::SentinelLease, net.acts_at), "{limit:?}");
+    assert!(limit.why.contains("restart 1 of"), "{limit:?}");
+    let again = session.until("started again", |status| status.restarts == 1).await;
+    let late = again.at.since(limit.at);
+    assert!(again.at >= limit.at && late <= Span::from_mins(2), "it acted at {}, not {}", again.at, limit.at);
+    house.containers.shut_guards_off(false);
+    let back = session.until("as it was", |status| sentinel_net(status).state == NetWord::Holds).await;
+    assert!(back.limits.iter().all(|limit| limit.kind != LimitKind::SentinelLease));
+    assert!(sentinel_net(&back).acts_at.is_some_and(|at| at > back.at), "it acts when labguard dies");
+    assert_eq!(changes_of_the_net(&house, &session.id).await, 3, "holds, does not, holds");
+    session.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_cut_off_for_a_while_is_told_of_once_and_one_that_answers_now_and_then_is_not() {
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(guarded(&house)).await;
+    session.until_live().await;
+    for turn in 0..30 {
+        house.containers.shut_guards_off(turn % 2 == 0);
+        tokio::time::sleep(Duration::from_secs(70)).await;
+    }
+    assert_eq!(changes_of_the_net(&house, &session.id).await, 1, "it holds all the time");
+    house.containers.shut_guards_off(true);
+    let fails = |status: &SessionStatus| sentinel_net(status).state == NetWord::Fails;
+    let status = session.until("told of", fails).await;
+    let net = sentinel_net(&status);
+    assert!(net.detail.contains("has taken no renewal since"), "{net:?}");
+    house.containers.shut_guards_off(false);
+    session.until("as it was", |status| sentinel_net(status).state == NetWord::Holds).await;
+    assert_eq!(session.status().restarts, 0);
+    session.ended().await;
+}
+
+/// The guard's container, as the task definition has it.
+async fn definition_of(house: &House, session: &str) -> aws_sdk_ecs::types::ContainerDefinition {
     let ecs = aws_sdk_ecs::Client::new(&house.sdk().await);
     let family = format!("labguard-{session}-task");
     let answer = ecs.describe_task_definition().task_definition(family).send().await.unwrap();

@@ -10,6 +10,7 @@ use crate::domain::policy::{Policy, ShutdownPolicy};
 use super::{
     budgets, idleness,
     lifecycle::stopped_since,
+    renewals,
     turn::{Turn, serving},
 };
 
@@ -45,11 +46,12 @@ pub(super) fn all(turn: &Turn<'_>) -> Vec<Due> {
     dues.push(life(turn));
     dues.extend(end_time(turn));
     dues.extend(budgets::tightest(turn));
+    dues.extend(renewals::limit(turn));
     dues.sort_by_key(|due| (due.limit.at, std::cmp::Reverse(due.limit.cause)));
     dues
 }
 
-fn due(kind: LimitKind, cause: Cause, at: Timestamp, stage: Stage, why: String, moved_by: &str) -> Due {
+pub(super) fn due(kind: LimitKind, cause: Cause, at: Timestamp, stage: Stage, why: String, moved_by: &str) -> Due {
     let limit = Limit { kind, cause, at, why, moved_by: moved_by.to_owned(), spend: Money::ZERO };
     Due { limit, stage, certain: true }
 }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod outlook;
 mod pricing;
+mod renewals;
 mod scan_gate;
 mod sentinel;
 mod stuck;

@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 use super::{
-    deploy_order, idleness, limits,
+    deploy_order, idleness, limits, renewals,
     turn::{Turn, serving},
 };
 
@@ -52,6 +52,13 @@ pub(super) fn tell(turn: &mut Turn<'_>) {
         Sentinel::Own => (true, format!("a guard inside the task ends it {} after labguard's last word", fuse.lease)),
     };
     let known = turn.record.nets.get(&Net::Sentinel);
+    // A lease that cannot be renewed is told once, and until renewals have gone well for a while.
+    let (holds, detail) = match renewals::verdict(turn) {
+        _ if guard(turn) != Sentinel::Own || !reached(turn) => (holds, detail),
+        verdict if known.is_some_and(|known| !known.holds) && verdict != Some(true) => return,
+        Some(false) => (false, renewals::why(turn).unwrap_or(detail)),
+        _ => (holds, detail),
+    };
     if known.is_none_or(|known| known.holds != holds || known.detail != detail) {
         turn.note(Event::NetChanged { net: Net::Sentinel, holds, detail });
     }
@@ -105,7 +112,7 @@ pub(super) fn ingress(turn: &Turn<'_>) -> Option<Ingress> {
 }
 
 /// Whether somebody can reach it: by the rules that were opened, where labguard opened them.
-fn reached(turn: &Turn<'_>) -> bool {
+pub(super) fn reached(turn: &Turn<'_>) -> bool {
     let fuse = &turn.policy().fuse;
     match &turn.record.admitted {
         Some(rules) => rules.iter().any(|rule| rule.port == fuse.port),

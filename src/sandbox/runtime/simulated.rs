@@ -97,6 +97,8 @@ impl Running {
 #[derive(Debug, Default)]
 struct Stage {
     anything: bool,
+    /// Whether guards can be reached by nobody.
+    deaf: bool,
     behaviours: HashMap<String, Behaviour>,
     running: HashMap<ContainerKey, Running>,
     by_address: HashMap<Ipv4Addr, BTreeSet<ContainerKey>>,
@@ -140,6 +142,11 @@ impl Simulated {
             }
             true
         })
+    }
+
+    /// From now on nobody reaches a guard, or everybody does again; their fuses burn on.
+    pub fn shut_guards_off(&self, deaf: bool) {
+        self.stage().deaf = deaf;
     }
 
     /// Lets the container at `address` receive and send so many bytes more, and compute for so long, without a request;
@@ -217,6 +224,9 @@ impl Stage {
             .cloned()
             .ok_or_else(refused)?;
         if self.running.get(&key).is_some_and(|running| running.guard.is_some()) {
+            if self.deaf {
+                return Err(refused());
+            }
             self.look(&key, now);
             let guard = self.running.get_mut(&key).and_then(|running| running.guard.as_mut()).ok_or_else(refused)?;
             let answer = guard.answer(now, request);
