@@ -352,7 +352,66 @@ async fn definition_of(house: &House, session: &str) -> aws_sdk_ecs::types::Cont
     let definition = answer.task_definition.unwrap();
     let guard = definition.container_definitions().iter().find(|it| it.name() == Some(sentinel::CONTAINER)).unwrap();
     assert_eq!(guard.essential(), Some(true));
-    guard.entry_point().to_vec()
+    guard.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guards_container_has_an_init_and_is_asked_whether_it_is_healthy() {
+    for (program, line) in [
+        ("labguard-sentinel-x86", &["CMD", "/app/labguard-sentinel-x86", "healthy"][..]),
+        ("labguard", &["CMD", "/app/labguard", "sentinel", "healthy"][..]),
+        ("shell", &[][..]),
+    ] {
+        let house = House::new(Latency::fast()).await;
+        let mut policy = guarded(&house);
+        let folder = tempfile::tempdir().unwrap();
+        if program == "shell" {
+            policy.fuse.sentinel = Sentinel::Shell;
+        } else {
+            let path = folder.path().join(program);
+            std::fs::copy(policy.fuse.sentinel_executable.as_deref().unwrap(), &path).unwrap();
+            policy.fuse.sentinel_executable = Some(path.display().to_string());
+        }
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let guard = definition_of(&house, &session.id).await;
+        assert_eq!(guard.linux_parameters().and_then(|it| it.init_process_enabled()), Some(true), "{program}");
+        let check = guard.health_check();
+        assert_eq!(check.map(|it| it.command().to_vec()).unwrap_or_default(), line, "{program}");
+        assert!(check.is_none_or(|it| it.interval() == Some(30) && it.timeout() == Some(5)), "{check:?}");
+        session.ended().await;
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[tokio::test(start_paused = true)]
+async fn a_program_that_needs_a_loader_is_refused_before_anything_is_made() {
+    let house = House::new(Latency::fast()).await;
+    // This very test: linked as cargo links for this machine.
+    let dynamic = std::env::current_exe().unwrap().display().to_string();
+    let up = async |policy: Policy| {
+        let lab = Lab::start(&house.parts, BTreeMap::from([("lab".to_owned(), policy)]), None).await;
+        let answer = lab.engine.up("lab".to_owned()).await;
+        lab.stop().await;
+        answer.err().map(|error| error.to_string())
+    };
+    let mut guard = guarded(&house);
+    guard.fuse.sentinel_executable = Some(dynamic.clone());
+    let mut application = guarded(&house);
+    application.fuse.sentinel = Sentinel::Off;
+    application.image.source =
+        ImageSource::Executable { path: dynamic.clone(), args: Vec::new(), config: ImageConfig::default() };
+    let shell = "fuse.sentinel = \"shell\"";
+    for (what, policy, advice) in
+        [("the sentinel", guard.clone(), shell), ("the executable", application, "image.source")]
+    {
+        let said = up(policy).await.unwrap();
+        assert!(said.contains(&format!("{what} {dynamic} is linked dynamically: it needs /")), "{said}");
+        assert!(said.contains("rustup target add x86_64-unknown-linux-musl") && said.contains(advice), "{said}");
+    }
+    assert_eq!(house.left(), Vec::<String>::new());
+    guard.fuse.sentinel = Sentinel::Shell;
+    assert_eq!(up(guard).await, None, "a shell needs no program");
 }
 
 fn run(line: &[String], deadline: Option<i64>) -> std::process::Child {
@@ -373,7 +432,7 @@ async fn a_shell_of_the_applications_own_image_sleeps_until_the_hard_end_and_fai
     session.until_live().await;
     let net = session.status().nets.iter().find(|net| net.net == Net::Sentinel).cloned().unwrap();
     assert_eq!(net.state, NetWord::Holds, "{net:?}");
-    let shell = shell_of(&house, &session.id).await;
+    let shell = definition_of(&house, &session.id).await.entry_point().to_vec();
     crash(session.lab).await;
     let after = stopped_after(&house, Duration::from_secs(4 * 3600)).await.expect("it ran on");
     assert!(after > Span::from_mins(115) && after < Span::from_mins(123), "the hard end is after two hours: {after}");

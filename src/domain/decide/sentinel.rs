@@ -64,17 +64,31 @@ pub(super) fn tell(turn: &mut Turn<'_>) {
     }
 }
 
+/// The guard's program on this machine, and what makes it a guard.
+fn program(turn: &Turn<'_>) -> Option<(String, Vec<String>)> {
+    let at_hand = turn.seen.sentinel.as_ref().map(|means| means.program.clone());
+    let path = turn.policy().fuse.sentinel_executable.clone().or(at_hand)?;
+    // A program of another name is labguard itself, which is a sentinel when it is told so.
+    let own_name = path.rsplit('/').next().is_some_and(|name| name.starts_with("labguard-sentinel"));
+    let args = if own_name { Vec::new() } else { vec!["sentinel".to_owned()] };
+    Some((path, args))
+}
+
+/// What ECS asks of the guard in its image, which holds nothing but `/app/NAME`.
+fn healthy(turn: &Turn<'_>) -> Option<Vec<String>> {
+    let (path, args) = program(turn)?;
+    let name = path.rsplit('/').next()?.to_owned();
+    let line = ["CMD".to_owned(), format!("/app/{name}")].into_iter().chain(args).chain(["healthy".to_owned()]);
+    Some(line.collect())
+}
+
 /// The sentinel's image: pushed beside the application's.
 pub(super) fn image(turn: &Turn<'_>) -> Option<ImageSpec> {
     let policy = turn.policy();
     if guard(turn) != Sentinel::Own {
         return None;
     }
-    let at_hand = turn.seen.sentinel.as_ref().map(|means| means.program.clone());
-    let path = policy.fuse.sentinel_executable.clone().or(at_hand)?;
-    // A program of another name is labguard itself, which is a sentinel when it is told so.
-    let own_name = path.rsplit('/').next().is_some_and(|name| name.starts_with("labguard-sentinel"));
-    let args = if own_name { Vec::new() } else { vec!["sentinel".to_owned()] };
+    let (path, args) = program(turn)?;
     Some(ImageSpec {
         repository: Some(turn.names().repository),
         tag: sentinel::TAG.to_owned(),
@@ -95,11 +109,15 @@ pub(super) fn container(turn: &Turn<'_>, application: &str) -> Result<Option<Sen
             image: application.to_owned(),
             command: vec!["/bin/sh".to_owned(), "-c".to_owned(), SHELL.to_owned()],
             port: None,
+            // It would say nothing: the application's container has no health check, so that the task's health is not
+            // known in any case.
+            healthy: Vec::new(),
         })),
         Sentinel::Own => {
             let image = turn.record.resources.get(&ResourceKey::SENTINEL_IMAGE);
             let image = image.filter(|image| image.life == Life::Live).and_then(|image| image.id.clone()).ok_or(())?;
-            Ok(Some(SentinelContainer { image, command: Vec::new(), port: Some(turn.policy().fuse.port) }))
+            let (port, healthy) = (Some(turn.policy().fuse.port), healthy(turn).ok_or(())?);
+            Ok(Some(SentinelContainer { image, command: Vec::new(), port, healthy }))
         }
     }
 }
