@@ -56,18 +56,18 @@ const ALONE: &[&str] = &[env!("CARGO_BIN_EXE_labguard-sentinel")];
 const WHOLE: &[&str] = &[env!("CARGO_BIN_EXE_labguard"), "sentinel"];
 
 #[test]
-fn each_end_has_its_word_and_its_time() {
+fn each_end_has_its_word_its_code_and_its_time() {
     for program in [ALONE, WHOLE] {
-        for (name, value, word) in [
-            (words::DEADLINE, (clocks().1 + 3).to_string(), "deadline"),
-            (words::LEASE, "2".to_owned(), "lease"),
-            (words::IDLE, "2".to_owned(), "idle"),
+        for (name, value, word, code) in [
+            (words::DEADLINE, (clocks().1 + 3).to_string(), "deadline", 80),
+            (words::LEASE, "2".to_owned(), "lease", 81),
+            (words::IDLE, "2".to_owned(), "idle", 82),
         ] {
             let mut settings = settings();
             settings.insert(name, value);
             let (output, took) = run(program, &settings);
             let talk = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(0), "{talk}");
+            assert_eq!(output.status.code(), Some(code), "{talk}");
             assert_eq!(talk.lines().last(), Some(format!("labguard-sentinel: ends the task: {word}").as_str()));
             assert!((1_500..8_000).contains(&took.as_millis()), "{word}: {took:?}");
         }
@@ -83,7 +83,7 @@ fn a_deadline_that_is_past_ends_it_at_once() {
     settings.insert(words::DEADLINE, "1".to_owned());
     settings.insert(words::LEASE, OTHERWISE.as_secs().to_string());
     let (output, took) = run(ALONE, &settings);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(80));
     assert_eq!(output.stderr, b"labguard-sentinel: ends the task: deadline\n");
     assert!(took < OTHERWISE, "{took:?}");
 }

@@ -17,15 +17,18 @@ use labguard::{
     clock::Clock,
     domain::{
         model::{
-            Cause, Extension, ImageSource, Money, Net, Phase, Request, ResourceKey, SENTINEL_ENDED, Span, TaskLoss,
-            sentinel,
+            Cause, Event, Extension, ImageConfig, ImageSource, LimitKind, Money, Net, Phase, Request, ResourceKey,
+            Span, TaskLoss, sentinel,
         },
         policy::{Policy, Sentinel},
     },
-    reconcile::{handle::Control, status::NetWord},
+    reconcile::{
+        handle::Control,
+        status::{NetStatus, NetWord, SessionStatus},
+    },
     sandbox::latency::Latency,
 };
-use memory::House;
+use memory::{Blueprint, House};
 
 const LEASE: Span = Span::from_mins(10);
 
@@ -150,8 +153,7 @@ async fn a_labguard_that_comes_back_late_tells_what_its_guard_did_and_goes_on() 
     assert_eq!((status.phase, status.restarts), (Phase::Running, 1));
     let record = house.parts.journal.record(&id.parse().unwrap()).await.unwrap().unwrap();
     let (_, loss, detail) = record.last_loss.unwrap();
-    assert_eq!(loss, TaskLoss::Fused);
-    assert!(detail.contains(SENTINEL_ENDED), "{detail}");
+    assert_eq!(loss, TaskLoss::FusedByLease, "{detail}");
     lab.engine.request(id.clone(), Request::End { reason: "done".to_owned() }).await.unwrap();
     tokio::time::sleep(Duration::from_secs(20 * 60)).await;
     lab.stop().await;
@@ -213,15 +215,203 @@ async fn connections_that_the_guard_counts_are_use_and_labguards_own_are_none() 
     }
 }
 
-/// The shell's own words, as the task definition has them.
-async fn shell_of(house: &House, session: &str) -> Vec<String> {
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_whose_guard_ends_for_idleness_ends_as_idle_and_is_not_restarted() {
+    // By labguard's counter, by the guard's, and without any: then nobody is known to use it.
+    for counter in ["requests", "sentinel", "none"] {
+        for latency in [Latency::fast(), Latency::aws_like()] {
+            let house = House::new(latency).await;
+            let mut policy = guarded(&house);
+            policy.fuse.end_idle = true;
+            policy.limits.idle_timeout = Some(Span::from_mins(5));
+            if counter != "requests" {
+                policy.activity.metrics_path = None;
+            }
+            policy.activity.sentinel = counter == "sentinel";
+            let session = house.open(policy).await;
+            let ip = session.until_live().await;
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            assert!(house.containers.use_it(&ip, 1));
+            let used = house.parts.clock.now();
+            let receipt = session.closed().await;
+            assert_eq!(receipt.cause, Some(Cause::Idle), "{counter}: {}", receipt.cause_detail);
+            assert!(receipt.cause_detail.starts_with("idle since"), "labguard decides first: {}", receipt.cause_detail);
+            assert!(receipt.ended_at.since(used) < Span::from_mins(8), "{counter}: {}", receipt.ended_at.since(used));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_ended_an_idle_task_while_labguard_was_gone_has_ended_its_session() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = guarded(&house);
+    policy.fuse.end_idle = true;
+    policy.fuse.lease = Span::from_mins(40);
+    policy.limits.idle_timeout = Some(Span::from_mins(5));
+    policy.activity.metrics_path = None;
+    policy.activity.sentinel = true;
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    let id = session.id.clone();
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    crash(session.lab).await;
+    let after = stopped_after(&house, Duration::from_secs(3600)).await.expect("it ran on");
+    assert!(after < Span::from_mins(8), "{after}");
+    let lab = Lab::start(&house.parts, BTreeMap::from([("lab".to_owned(), policy)]), None).await;
+    tokio::time::sleep(Duration::from_secs(20 * 60)).await;
+    let status = lab.engine.get(&id).unwrap();
+    let (cause, detail) = status.ending.clone().unwrap();
+    assert_eq!((cause, status.restarts), (Cause::Idle, 0), "{detail}");
+    assert!(detail.contains("its sentinel ended it for idleness"), "{detail}");
+    lab.stop().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_comes_early_by_the_tasks_clock_ends_the_session_by_the_limit_that_it_stood_for() {
+    for sentinel in [Sentinel::Own, Sentinel::Shell] {
+        let house = House::build(Blueprint { apart: 10 * 60_000, ..Blueprint::new(7, Latency::fast()) }).await;
+        let mut policy = guarded(&house);
+        policy.fuse.sentinel = sentinel;
+        policy.limits.max_lifetime = policy.limits.lifetime;
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let live = house.parts.clock.now();
+        let receipt = session.closed().await;
+        assert_eq!(receipt.cause, Some(Cause::Lifetime), "{}", receipt.cause_detail);
+        assert!(receipt.cause_detail.contains("its sentinel ended it at its deadline"), "{}", receipt.cause_detail);
+        assert!(receipt.ended_at.since(live) < Span::from_mins(55), "ten minutes early by labguard's clock");
+        assert_eq!(house.left(), Vec::<String>::new());
+    }
+}
+
+/// How often the journal says that the net inside the task has changed.
+async fn changes_of_the_net(house: &House, session: &str) -> usize {
+    let entries = house.parts.journal.entries(&session.parse().unwrap()).await.unwrap();
+    let changes = entries.iter().filter(|it| matches!(it.event, Event::NetChanged { net: Net::Sentinel, .. }));
+    changes.count()
+}
+
+fn sentinel_net(status: &SessionStatus) -> NetStatus {
+    status.nets.iter().find(|net| net.net == Net::Sentinel).cloned().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_never_answers_is_told_of_with_the_instant_at_which_it_ends_the_task() {
+    let house = House::new(Latency::fast()).await;
+    house.containers.shut_guards_off(true);
+    let session = house.open(guarded(&house)).await;
+    session.until_live().await;
+    let live = house.parts.clock.now();
+    assert_eq!(sentinel_net(&session.status()).state, NetWord::Holds, "one failure is no news");
+    let fails = |status: &SessionStatus| sentinel_net(status).state == NetWord::Fails;
+    let status = session.until("told of", fails).await;
+    assert!(house.parts.clock.now().since(live) <= Span::from_mins(3), "a quarter of a lease, and a try");
+    let net = sentinel_net(&status);
+    assert!(net.detail.contains("never answered") && net.detail.contains("fuse.sources"), "{net:?}");
+    let limit = status.limits.first().unwrap();
+    assert_eq!((limit.kind, Some(limit.at)), (LimitKind::SentinelLease, net.acts_at), "{limit:?}");
+    assert!(limit.why.contains("restart 1 of"), "{limit:?}");
+    let again = session.until("started again", |status| status.restarts == 1).await;
+    let late = again.at.since(limit.at);
+    assert!(again.at >= limit.at && late <= Span::from_mins(2), "it acted at {}, not {}", again.at, limit.at);
+    house.containers.shut_guards_off(false);
+    let back = session.until("as it was", |status| sentinel_net(status).state == NetWord::Holds).await;
+    assert!(back.limits.iter().all(|limit| limit.kind != LimitKind::SentinelLease));
+    assert!(sentinel_net(&back).acts_at.is_some_and(|at| at > back.at), "it acts when labguard dies");
+    assert_eq!(changes_of_the_net(&house, &session.id).await, 3, "holds, does not, holds");
+    session.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_cut_off_for_a_while_is_told_of_once_and_one_that_answers_now_and_then_is_not() {
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(guarded(&house)).await;
+    session.until_live().await;
+    for turn in 0..30 {
+        house.containers.shut_guards_off(turn % 2 == 0);
+        tokio::time::sleep(Duration::from_secs(70)).await;
+    }
+    assert_eq!(changes_of_the_net(&house, &session.id).await, 1, "it holds all the time");
+    house.containers.shut_guards_off(true);
+    let fails = |status: &SessionStatus| sentinel_net(status).state == NetWord::Fails;
+    let status = session.until("told of", fails).await;
+    let net = sentinel_net(&status);
+    assert!(net.detail.contains("has taken no renewal since"), "{net:?}");
+    house.containers.shut_guards_off(false);
+    session.until("as it was", |status| sentinel_net(status).state == NetWord::Holds).await;
+    assert_eq!(session.status().restarts, 0);
+    session.ended().await;
+}
+
+/// The guard's container, as the task definition has it.
+async fn definition_of(house: &House, session: &str) -> aws_sdk_ecs::types::ContainerDefinition {
     let ecs = aws_sdk_ecs::Client::new(&house.sdk().await);
     let family = format!("labguard-{session}-task");
     let answer = ecs.describe_task_definition().task_definition(family).send().await.unwrap();
     let definition = answer.task_definition.unwrap();
     let guard = definition.container_definitions().iter().find(|it| it.name() == Some(sentinel::CONTAINER)).unwrap();
     assert_eq!(guard.essential(), Some(true));
-    guard.entry_point().to_vec()
+    guard.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guards_container_has_an_init_and_is_asked_whether_it_is_healthy() {
+    for (program, line) in [
+        ("labguard-sentinel-x86", &["CMD", "/app/labguard-sentinel-x86", "healthy"][..]),
+        ("labguard", &["CMD", "/app/labguard", "sentinel", "healthy"][..]),
+        ("shell", &[][..]),
+    ] {
+        let house = House::new(Latency::fast()).await;
+        let mut policy = guarded(&house);
+        let folder = tempfile::tempdir().unwrap();
+        if program == "shell" {
+            policy.fuse.sentinel = Sentinel::Shell;
+        } else {
+            let path = folder.path().join(program);
+            std::fs::copy(policy.fuse.sentinel_executable.as_deref().unwrap(), &path).unwrap();
+            policy.fuse.sentinel_executable = Some(path.display().to_string());
+        }
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let guard = definition_of(&house, &session.id).await;
+        assert_eq!(guard.linux_parameters().and_then(|it| it.init_process_enabled()), Some(true), "{program}");
+        let check = guard.health_check();
+        assert_eq!(check.map(|it| it.command().to_vec()).unwrap_or_default(), line, "{program}");
+        assert!(check.is_none_or(|it| it.interval() == Some(30) && it.timeout() == Some(5)), "{check:?}");
+        session.ended().await;
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[tokio::test(start_paused = true)]
+async fn a_program_that_needs_a_loader_is_refused_before_anything_is_made() {
+    let house = House::new(Latency::fast()).await;
+    // This very test: linked as cargo links for this machine.
+    let dynamic = std::env::current_exe().unwrap().display().to_string();
+    let up = async |policy: Policy| {
+        let lab = Lab::start(&house.parts, BTreeMap::from([("lab".to_owned(), policy)]), None).await;
+        let answer = lab.engine.up("lab".to_owned()).await;
+        lab.stop().await;
+        answer.err().map(|error| error.to_string())
+    };
+    let mut guard = guarded(&house);
+    guard.fuse.sentinel_executable = Some(dynamic.clone());
+    let mut application = guarded(&house);
+    application.fuse.sentinel = Sentinel::Off;
+    application.image.source =
+        ImageSource::Executable { path: dynamic.clone(), args: Vec::new(), config: ImageConfig::default() };
+    let shell = "fuse.sentinel = \"shell\"";
+    for (what, policy, advice) in
+        [("the sentinel", guard.clone(), shell), ("the executable", application, "image.source")]
+    {
+        let said = up(policy).await.unwrap();
+        assert!(said.contains(&format!("{what} {dynamic} is linked dynamically: it needs /")), "{said}");
+        assert!(said.contains("rustup target add x86_64-unknown-linux-musl") && said.contains(advice), "{said}");
+    }
+    assert_eq!(house.left(), Vec::<String>::new());
+    guard.fuse.sentinel = Sentinel::Shell;
+    assert_eq!(up(guard).await, None, "a shell needs no program");
 }
 
 fn run(line: &[String], deadline: Option<i64>) -> std::process::Child {
@@ -242,14 +432,14 @@ async fn a_shell_of_the_applications_own_image_sleeps_until_the_hard_end_and_fai
     session.until_live().await;
     let net = session.status().nets.iter().find(|net| net.net == Net::Sentinel).cloned().unwrap();
     assert_eq!(net.state, NetWord::Holds, "{net:?}");
-    let shell = shell_of(&house, &session.id).await;
+    let shell = definition_of(&house, &session.id).await.entry_point().to_vec();
     crash(session.lab).await;
     let after = stopped_after(&house, Duration::from_secs(4 * 3600)).await.expect("it ran on");
     assert!(after > Span::from_mins(115) && after < Span::from_mins(123), "the hard end is after two hours: {after}");
 
     // The same words in a real shell.
     let now = Clock::System.now().as_millis() / 1000;
-    assert_eq!(run(&shell, Some(now - 1)).wait().unwrap().code(), Some(0), "its time has come");
+    assert_eq!(run(&shell, Some(now - 1)).wait().unwrap().code(), Some(80), "its time has come");
     assert_eq!(run(&shell, None).wait().unwrap().code(), Some(64), "without orders it ends the task");
     let mut asleep = run(&shell, Some(now + 600));
     // Once it has a sleep for a child, it has set its trap and read its orders.

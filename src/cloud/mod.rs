@@ -269,6 +269,11 @@ impl Cloud {
         self.inner.registry_transport.clone()
     }
 
+    /// Whether something else than AWS itself may answer: the sandbox, an emulator.
+    pub fn has_own_endpoint(&self) -> bool {
+        self.inner.own_endpoint
+    }
+
     /// Whether the account's registry may be somewhere else than AWS's own: configured, or told by an endpoint of ours.
     pub fn has_own_registry(&self) -> bool {
         self.inner.registry_endpoint.is_some() || self.inner.registry_transport.is_some() || self.inner.own_endpoint

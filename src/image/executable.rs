@@ -97,6 +97,14 @@ fn open(path: &str, arch: Arch) -> Result<(File, u64), Fault> {
     }
 }
 
+/// The dynamic loader that the program at `path` needs, which an image of it alone has not.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn loader(path: &Path) -> io::Result<Option<String>> {
+    elf::loader(&mut open_file(path)?)
+}
+
 /// What can be wrong with what a person writes.
 fn validate(config: &ImageConfig) -> Result<(), Fault> {
     let wrong = |message: String, advice: &str| Err(refused(FaultClass::Rejected, "ImageConfig", message, advice));

@@ -51,6 +51,7 @@ mod wire;
 mod zstd;
 
 pub use desk::{Desk, Target};
+pub use executable::loader;
 pub use prepared::Prepared;
 pub use report::Report;
 pub use rough::read_bytes;

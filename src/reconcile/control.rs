@@ -3,7 +3,7 @@
 //! A command is made durable as desired state, then the slot is woken: the loop reads state, never
 //! messages. Whatever cannot be allowed is refused here, before it is journalled.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::watch;
@@ -20,11 +20,12 @@ use crate::{
     domain::{
         meter,
         model::{
-            Charge, ChargeQuery, CostQuery, CostReport, Entry, Estimate, Event, Extension, Money, Phase, RateCard,
-            Receipt, Record, Request, SessionId, Span, Stage, Timestamp,
+            Arch, Charge, ChargeQuery, CostQuery, CostReport, Entry, Estimate, Event, Extension, ImageSource, Money,
+            Phase, RateCard, Receipt, Record, Request, SessionId, Span, Stage, Timestamp,
         },
-        policy::Policy,
+        policy::{Policy, Sentinel},
     },
+    image,
     journal::Which,
 };
 
@@ -52,6 +53,7 @@ impl Engine {
         }
         let card = self.card();
         affordable(&policy, &card)?;
+        self.startable(&policy).await?;
         let room = self.make_room(&policy, None).await?;
         let id = self.new_id(&name);
         let event = Event::Opened {
@@ -68,6 +70,41 @@ impl Engine {
         self.admit(record, (*policy).clone());
         drop(room);
         Ok(id)
+    }
+
+    /// Programs that become images of their own must start in them: on Fargate nothing else is there, no loader either.
+    /// What cannot be read is refused where it is packed.
+    async fn startable(&self, policy: &Policy) -> Result<(), CommandError> {
+        if self.cloud.has_own_endpoint() {
+            return Ok(());
+        }
+        let mut programs = Vec::new();
+        if let ImageSource::Executable { path, .. } = &policy.image.source {
+            let advice = "or put it into an image with its libraries (image.source = \"build\")";
+            programs.push(("the executable", PathBuf::from(path), advice));
+        }
+        if policy.fuse.sentinel == Sentinel::Own {
+            let given = policy.fuse.sentinel_executable.clone().map(PathBuf::from);
+            let advice = "or take fuse.sentinel = \"shell\" where the application's image has one";
+            programs.push(("the sentinel", given.unwrap_or_else(|| self.sentinel_program.clone()), advice));
+        }
+        for (what, path, advice) in programs {
+            let read = path.clone();
+            let loader = tokio::task::spawn_blocking(move || image::loader(&read)).await;
+            if let Ok(Ok(Some(loader))) = loader {
+                let target = match policy.task.size.arch {
+                    Arch::X86_64 => "x86_64-unknown-linux-musl",
+                    Arch::Arm64 => "aarch64-unknown-linux-musl",
+                };
+                return Err(CommandError::Refused(format!(
+                    "{what} {} is linked dynamically: it needs {loader}, which an image of it alone has not, so that it \
+                     cannot start on Fargate; nothing was made; build it statically (`rustup target add {target}`, then \
+                     `cargo build --release --target {target}`), {advice}",
+                    path.display()
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn unknown_policy(&self, name: &str) -> CommandError {

@@ -173,6 +173,9 @@ impl Watched {
         let mut next = start;
         loop {
             let told = renewals.renew(self, &mut course).await;
+            if let Some(told) = &told {
+                renewals.write_down(self, &mut course, told);
+            }
             // One that failed is tried again soon: the lease runs.
             let wait = if matches!(told, Some(Ok(_))) { every } else { every.min(Span::from_secs(5)) };
             if let (Some(lane), Some(told)) = (&mut lane, told) {

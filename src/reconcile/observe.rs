@@ -33,7 +33,7 @@ enum Answer {
 pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> Observation {
     let budgets = engine.budgets_of(record);
     let mut memory = lock(&slot.memory);
-    let Reading { health, activity } =
+    let Reading { health, activity, renewals } =
         memory.watcher.as_ref().map(super::watcher::Watcher::reading).unwrap_or_default();
     Observation {
         tasks_seen_at: memory.tasks_seen_at,
@@ -46,6 +46,7 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> 
         supplying: memory.supply.is_some(),
         clock_set_back: memory.clock_set_back,
         clock_ahead: engine.cloud.clock_ahead(),
+        renewals,
         sentinel: sentinel_of(engine, slot, &mut memory),
         own_address: if policy.asks_own_address() { engine.own.reading() } else { OwnAddress::Asking },
         budgets,

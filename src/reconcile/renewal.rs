@@ -1,7 +1,8 @@
 //! Renews the lease of a task's sentinel, so that the task lives while labguard does, and not much longer.
 //!
 //! Guarantees: never promises beyond the instant that the last plan gave; asks so often that three renewals in a row
-//! may fail before the lease ends. Must never end a task: a sentinel that cannot be reached is told of, no more.
+//! may fail before the lease ends. Must never end a task: how renewals go is written down, and the slot is woken when that
+//! has changed for good (at most once in a quarter of a lease), so that the loop tells of it.
 
 use std::sync::{Arc, Mutex, atomic::Ordering};
 
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     activity::sentinel::{self, Question, ReadError, RenewError, Signer, Use, Wish},
     domain::{
-        model::{SentinelLease, SessionId, Span},
+        model::{RenewalReading, SentinelLease, SessionId, Span, with_causes},
         policy::{Policy, Sentinel},
     },
 };
@@ -38,6 +39,8 @@ pub struct Course {
     /// The connections that an earlier labguard has told of; they go on counting.
     earlier: Option<u64>,
     silent: bool,
+    /// How they went when the slot was last woken for that.
+    told: Option<bool>,
 }
 
 impl Renewals {
@@ -83,7 +86,26 @@ impl Renewals {
                 }
             }
         }
-        Some(renewed.map_err(|error| error.to_string()))
+        Some(renewed.map_err(|error| with_causes(&error)))
+    }
+
+    /// Writes down how one went; wakes the slot when what is told of them may change.
+    pub fn write_down(&self, watched: &Watched, course: &mut Course, went: &Result<Use, String>) {
+        let at = watched.clock.now();
+        let verdict = {
+            let mut reading = lock(&watched.reading);
+            let renewals = reading.renewals.get_or_insert_with(|| RenewalReading::new(watched.target.task, at));
+            match went {
+                Ok(told) => renewals.accepted(at, Span::from_millis(told.lease_left_ms)),
+                Err(why) => renewals.failed(at, why.clone()),
+            }
+            renewals.verdict(self.lease, at)
+        };
+        if let Some(verdict) = verdict
+            && course.told.replace(verdict) != Some(verdict)
+        {
+            watched.wake();
+        }
     }
 
     async fn ask(&self, watched: &Watched, allowed: SentinelLease, course: &mut Course) -> Result<Use, RenewError> {

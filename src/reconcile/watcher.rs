@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        model::{HealthReading, Plan, SentinelLease, SourceReading, Watch},
+        model::{HealthReading, Plan, RenewalReading, SentinelLease, SourceReading, Watch},
         policy::Policy,
     },
     probe::{
@@ -32,6 +32,8 @@ pub struct Reading {
     pub health: HealthReading,
     /// What each source of activity says.
     pub activity: Vec<SourceReading>,
+    /// How the renewals of its sentinel's lease go.
+    pub renewals: Option<RenewalReading>,
 }
 
 /// A running watcher; dropping it ends it.
@@ -68,7 +70,7 @@ pub fn follow(engine: &Arc<Engine>, slot: &Slot, plan: &Plan, policy: &Arc<Polic
 fn start(engine: &Arc<Engine>, slot: &Slot, target: Watch, policy: Arc<Policy>) -> Watcher {
     let session = &slot.id;
     let health = HealthReading { task: Some(target.task), ..HealthReading::default() };
-    let reading = Arc::new(Mutex::new(Reading { health, activity: Vec::new() }));
+    let reading = Arc::new(Mutex::new(Reading { health, ..Reading::default() }));
     let lease = Arc::new(Mutex::new(None));
     let end = CancellationToken::new();
     let watched = Watched {

@@ -9,7 +9,8 @@
 //!
 //! # Known differences from AWS
 //! - Signatures are not verified; IAM policies are not evaluated (roles and trust are).
-//! - Container health-check commands are not run: `healthStatus` stays `UNKNOWN`.
+//! - Container health checks are checked and filled in when they are registered, and not run: `healthStatus` stays
+//!   `UNKNOWN`.
 //! - `dependsOn` orders the starts but its conditions COMPLETE, SUCCESS and HEALTHY do not delay them.
 //! - `restartPolicy`, secrets, volumes, Service Connect, load balancers, capacity providers of one's own and container
 //!   instances are stored or refused, not acted on.

@@ -10,30 +10,8 @@
 //! It must never read a clock or check a signature: it is handed [`Clocks`], and renewals whose signature fits.
 
 use super::clocks::Clocks;
+pub use crate::domain::model::sentinel::End;
 use crate::domain::model::sentinel::{LAST_SERIAL, Renewal};
-
-/// Which end came first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The hard deadline.
-    Deadline,
-    /// No renewal within the lease.
-    Lease,
-    /// No use within the idle time.
-    Idle,
-}
-
-impl End {
-    /// One word, for the last line.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            End::Deadline => "deadline",
-            End::Lease => "lease",
-            End::Idle => "idle",
-        }
-    }
-}
 
 /// Why a signed renewal does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,11 +107,19 @@ impl Left {
     /// The end that is reached, the hardest first.
     #[must_use]
     pub fn ended(&self) -> Option<End> {
-        match self {
-            Left { deadline: 0, .. } => Some(End::Deadline),
-            Left { lease: 0, .. } => Some(End::Lease),
-            Left { idle: Some(0), .. } => Some(End::Idle),
-            Left { .. } => None,
+        (self.soonest() == 0).then(|| self.first())
+    }
+
+    /// The end that comes first if nothing changes; of two at once the harder.
+    #[must_use]
+    pub fn first(&self) -> End {
+        let soonest = self.soonest();
+        if self.deadline == soonest {
+            End::Deadline
+        } else if self.lease == soonest {
+            End::Lease
+        } else {
+            End::Idle
         }
     }
 

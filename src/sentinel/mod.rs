@@ -47,7 +47,7 @@ fn guard(get: impl Fn(&str) -> Option<String>) -> u8 {
         Ok(settings) => match serve::run(settings) {
             Ok(end) => {
                 say(&format!("ends the task: {}", end.word()));
-                words::EXIT_ENDED
+                end.code()
             }
             Err(why) => {
                 say(&why);

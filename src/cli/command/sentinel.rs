@@ -13,7 +13,7 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// Guards until the end, and exits with the sentinel's own codes: 0 ended, 64 settings, 69 cannot listen.
+    /// Guards until the end, and exits with the sentinel's own codes: 64 settings, 69 cannot listen, 80 deadline, 81 lease, 82 idle.
     pub fn run(&self) -> ! {
         let code = sentinel::main(&self.arguments, |name| {
             // What is no text is garbled, not missing.

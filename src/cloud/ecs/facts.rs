@@ -4,7 +4,7 @@ use aws_sdk_ecs::types::{Container, Task};
 
 use crate::{
     cloud::connect::timestamp,
-    domain::model::{SENTINEL_ENDED, TaskFacts, TaskStatus, sentinel},
+    domain::model::{TaskFacts, TaskStatus, Timestamp, sentinel},
 };
 
 /// What DescribeTasks and RunTask say of a task; the public address comes from EC2.
@@ -25,9 +25,10 @@ pub(super) fn facts(task: &Task) -> TaskFacts {
     let container = others.first().or(guards.first());
     facts.exit_code = container.and_then(|container| container.exit_code());
     facts.container_reason = container.and_then(|container| container.reason()).map(ToOwned::to_owned);
-    if guards.iter().any(|guard| guard.exit_code() == Some(i32::from(sentinel::EXIT_ENDED))) {
-        facts.container_reason = Some(SENTINEL_ENDED.to_owned());
-    }
+    facts.sentinel_exit = guards.iter().find_map(|guard| guard.exit_code());
+    facts.sentinel_deadline = told(task, sentinel::DEADLINE)
+        .and_then(|seconds| seconds.parse::<i64>().ok())
+        .map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000)));
     facts.eni = task
         .attachments()
         .iter()
@@ -37,6 +38,14 @@ pub(super) fn facts(task: &Task) -> TaskFacts {
         .and_then(|detail| detail.value())
         .map(ToOwned::to_owned);
     facts
+}
+
+/// What the task's guard was told with RunTask.
+fn told<'a>(task: &'a Task, name: &str) -> Option<&'a str> {
+    let overrides = task.overrides()?.container_overrides().iter();
+    let mut told =
+        overrides.filter(|it| it.name() == Some(sentinel::CONTAINER)).flat_map(|container| container.environment());
+    told.find(|pair| pair.name() == Some(name))?.value()
 }
 
 #[cfg(test)]
@@ -63,6 +72,20 @@ mod tests {
     }
 
     #[test]
+    fn the_deadline_that_a_task_was_given_is_read_from_its_orders() {
+        use aws_sdk_ecs::types::{ContainerOverride, TaskOverride};
+        let given = |name: &str, value: &str| {
+            let pair = KeyValuePair::builder().name(sentinel::DEADLINE).value(value).build();
+            let container = ContainerOverride::builder().name(name).environment(pair).build();
+            let task = Task::builder().overrides(TaskOverride::builder().container_overrides(container).build());
+            facts(&task.build()).sentinel_deadline
+        };
+        assert_eq!(given(sentinel::CONTAINER, "1795400000"), Some(Timestamp::from_millis(1_795_400_000_000)));
+        assert_eq!(given(sentinel::CONTAINER, "soon"), None);
+        assert_eq!(given("app", "1795400000"), None);
+    }
+
+    #[test]
     fn what_the_guard_did_is_told_apart_from_what_the_application_did() {
         let container = |name: &str, code| Container::builder().name(name).exit_code(code).build();
         let loss = |guard, app| {
@@ -76,7 +99,10 @@ mod tests {
             (facts.loss(), facts.exit_code)
         };
         use crate::domain::model::TaskLoss;
-        assert_eq!(loss(0, 143), (TaskLoss::Fused, Some(143)));
+        assert_eq!(loss(0, 143), (TaskLoss::Fused, Some(143)), "one of before");
+        assert_eq!(loss(80, 143), (TaskLoss::FusedByDeadline, Some(143)));
+        assert_eq!(loss(81, 143), (TaskLoss::FusedByLease, Some(143)));
+        assert_eq!(loss(82, 0), (TaskLoss::FusedByIdle, Some(0)));
         assert_eq!(loss(137, 3), (TaskLoss::Exited, Some(3)), "the guard was only stopped with the rest");
     }
 }

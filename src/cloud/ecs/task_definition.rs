@@ -4,8 +4,8 @@
 
 use aws_sdk_ecs::types::{
     Compatibility, ContainerCondition, ContainerDefinition, ContainerDependency, CpuArchitecture, EphemeralStorage,
-    KeyValuePair, LogConfiguration, LogDriver, NetworkMode, OsFamily, PortMapping, RuntimePlatform, Tag,
-    TaskDefinition, TaskDefinitionField, TaskDefinitionStatus, TransportProtocol,
+    HealthCheck, KeyValuePair, LinuxParameters, LogConfiguration, LogDriver, NetworkMode, OsFamily, PortMapping,
+    RuntimePlatform, Tag, TaskDefinition, TaskDefinitionField, TaskDefinitionStatus, TransportProtocol,
 };
 use sha2::{Digest, Sha256};
 
@@ -222,9 +222,15 @@ fn sentinel_container(
         .essential(true)
         .memory(memory)
         .stop_timeout(2)
+        // As process 1 it would not hear SIGTERM.
+        .linux_parameters(LinuxParameters::builder().init_process_enabled(true).build())
         .set_port_mappings(port.map(|port| vec![port]));
     if !guard.command.is_empty() {
         container = container.set_entry_point(Some(guard.command.clone()));
+    }
+    if !guard.healthy.is_empty() {
+        let check = HealthCheck::builder().set_command(Some(guard.healthy.clone())).interval(30).timeout(5).retries(3);
+        container = container.health_check(check.build().map_err(unbuildable)?);
     }
     if let Some(group) = &spec.log_group {
         container = container.log_configuration(logs(group, region)?);

@@ -8,7 +8,8 @@ use crate::domain::model::{
 use crate::domain::policy::Policy;
 
 use super::{
-    limits::grace_from,
+    idleness,
+    limits::{self, grace_from},
     teardown_order,
     turn::{Turn, serving},
 };
@@ -149,11 +150,22 @@ fn restart(turn: &mut Turn<'_>, stop: Option<ResourceKey>, because: &str, worn_o
     }
 }
 
-/// What a lost task means for the session.
-pub(super) fn after_loss(turn: &mut Turn<'_>, loss: TaskLoss, detail: &str) {
+/// What a lost task means for the session. Its sentinel ends it by the session's own rules: at its deadline and for
+/// idleness the session ends as it would have by labguard; only a lease says nothing of the session.
+pub(super) fn after_loss(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts, detail: &str) {
+    let loss = facts.loss();
     let because = format!("its task was lost, {}: {detail}", loss.describe());
-    if loss == TaskLoss::ImagePull {
-        turn.end(Cause::DeployFailed, because, Stage::Teardown);
+    let ends = match loss {
+        TaskLoss::ImagePull => Some((Cause::DeployFailed, because.clone(), Stage::Teardown)),
+        TaskLoss::FusedByIdle if !idleness::is_in_use(turn) => {
+            Some((Cause::Idle, because.clone(), turn.policy().end.on_idle))
+        }
+        TaskLoss::FusedByDeadline => limits::of_deadline(turn, key, facts.sentinel_deadline)
+            .map(|(cause, why)| (cause, format!("{why}; {because}"), Stage::Teardown)),
+        _ => None,
+    };
+    if let Some((cause, detail, stage)) = ends {
+        turn.end(cause, detail, stage);
         return;
     }
     let worn_out = if turn.policy().task.max_restarts == 0 { Cause::TaskLost } else { Cause::CrashLoop };

@@ -27,6 +27,9 @@ fn together(turn: &Turn<'_>) -> Together {
     combine(&turn.seen.activity, &turn.policy().activity, turn.now)
 }
 
+/// Two clocks may differ by that much on when an idle time is over.
+const SLACK: Span = Span::from_mins(1);
+
 /// How idle it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Idle {
@@ -59,6 +62,23 @@ pub(super) fn idle(turn: &Turn<'_>) -> Option<Idle> {
     // A journalled time that lies ahead is of a clock that was set back, which is not journalled yet.
     let since = ready.max(used).max(renewed).max(since.unwrap_or_default()).min(turn.now);
     Some(Idle { since, lag, complete_until, gap, given_up, lease })
+}
+
+/// Whether labguard itself knows of use that a sentinel may not have heard of, so that the sentinel's idle end is not the
+/// session's: a touch, a lease, an extension, or a longer idle time, a moment before.
+pub(super) fn is_in_use(turn: &Turn<'_>) -> bool {
+    let Some(timeout) = turn.policy().limits.idle_timeout else { return true };
+    let (record, now) = (&turn.record, turn.now);
+    let ready =
+        record.first_healthy_at.map(|at| if record.phase == Phase::Running { at.max(record.phase_since) } else { at });
+    let renewed = record.leases.values().map(|lease| lease.renewed_at);
+    let used = record.last_activity.as_ref().map(|last| last.at);
+    let last = renewed.chain(used).chain(ready).max();
+    // Two clocks agree on no instant: what is as good as over is over.
+    let slack = SLACK.min(Span::from_millis(timeout.as_millis() / 4));
+    last.is_some_and(|last| last + timeout > now + slack)
+        || record.leases.values().any(|lease| lease.lapses(now) > now)
+        || record.extensions.idle_until.is_some_and(|until| until > now)
 }
 
 impl Idle {

@@ -4,12 +4,13 @@
 //! cron window are moved by nothing; limits are levels, so one that passed unseen has passed all the same.
 
 use crate::domain::meter;
-use crate::domain::model::{Cause, Limit, LimitKind, Money, Phase, Record, Span, Stage, Timestamp};
+use crate::domain::model::{Cause, Limit, LimitKind, Money, Phase, Record, ResourceKey, Span, Stage, Timestamp};
 use crate::domain::policy::{Policy, ShutdownPolicy};
 
 use super::{
     budgets, idleness,
     lifecycle::stopped_since,
+    renewals,
     turn::{Turn, serving},
 };
 
@@ -45,11 +46,12 @@ pub(super) fn all(turn: &Turn<'_>) -> Vec<Due> {
     dues.push(life(turn));
     dues.extend(end_time(turn));
     dues.extend(budgets::tightest(turn));
+    dues.extend(renewals::limit(turn));
     dues.sort_by_key(|due| (due.limit.at, std::cmp::Reverse(due.limit.cause)));
     dues
 }
 
-fn due(kind: LimitKind, cause: Cause, at: Timestamp, stage: Stage, why: String, moved_by: &str) -> Due {
+pub(super) fn due(kind: LimitKind, cause: Cause, at: Timestamp, stage: Stage, why: String, moved_by: &str) -> Due {
     let limit = Limit { kind, cause, at, why, moved_by: moved_by.to_owned(), spend: Money::ZERO };
     Due { limit, stage, certain: true }
 }
@@ -112,6 +114,29 @@ fn end_time(turn: &Turn<'_>) -> Option<Due> {
     let at = turn.policy().limits.ends_at?;
     let why = format!("its policy ends it at {at}");
     Some(due(LimitKind::EndTime, Cause::EndTime, at, Stage::Teardown, why, "nothing: a fixed end time is fixed"))
+}
+
+/// The hard limit that a task's deadline stood for, with its words. None: the policy has moved since the task was
+/// started, so that it is no limit of the session any more.
+pub(super) fn of_deadline(turn: &Turn<'_>, key: ResourceKey, given: Option<Timestamp>) -> Option<(Cause, String)> {
+    let (policy, now) = (turn.policy(), turn.now);
+    let longest = policy.limits.max_lifetime.max(policy.limits.lifetime);
+    let lifetime = (turn.record.opened_at + longest, Cause::Lifetime);
+    let end_time = policy.limits.ends_at.map(|at| (at, Cause::EndTime));
+    let (fixed, cause) = end_time.into_iter().chain([lifetime]).min_by_key(|(at, _)| *at)?;
+    let budget = policy.limits.max_budget.max(policy.limits.budget);
+    let present = meter::deadline(&turn.record, policy, turn.rules.card, budget, now);
+    let is_fixed = given.map_or(present >= fixed, |given| given.as_secs() == fixed.as_secs());
+    if is_fixed {
+        let what =
+            if cause == Cause::EndTime { "its policy's end time".to_owned() } else { format!("{longest} of lifetime") };
+        return Some((cause, format!("{what} was over at {fixed} by its task's clock")));
+    }
+    // Money lasts as long as it costs the most; what it cost less than that since the start has put its end off.
+    let started = turn.record.resources.get(&key).map_or(now, |task| task.intended_at);
+    let put_off = given.is_none_or(|given| present <= given + now.since(started));
+    put_off
+        .then(|| (Cause::Budget, format!("its hard budget of {budget} may be spent at {}", given.unwrap_or(present))))
 }
 
 fn hours(turn: &Turn<'_>) -> Option<Due> {

@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod outlook;
 mod pricing;
+mod renewals;
 mod scan_gate;
 mod sentinel;
 mod stuck;
@@ -38,6 +39,8 @@ mod model_cloud;
 mod properties;
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod sentinel_tests;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]

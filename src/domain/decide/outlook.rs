@@ -4,7 +4,7 @@ use crate::domain::meter;
 use crate::domain::model::{Limit, LimitKind, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
 
 use super::{
-    idleness, limits, sentinel,
+    idleness, limits, renewals, sentinel,
     turn::{Turn, serving},
     wants::{BLOCKED, FAST, SLOW, pace},
 };
@@ -30,7 +30,9 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
     let ends = turn.record.is_closed() || turn.ending_stage() == Some(Stage::Teardown);
     let deadline = (!ends).then(|| meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now));
     let sentinel = deadline.and_then(|until| sentinel::lease(&turn, until));
-    let outlook = Outlook { spend, rate, teardown_cost, budget, forecast, deadline, sentinel, idle, limits };
+    let sentinel_acts = renewals::acts_at(&turn).filter(|_| !ends);
+    let outlook =
+        Outlook { spend, rate, teardown_cost, budget, forecast, deadline, sentinel, sentinel_acts, idle, limits };
     let wake_at = wake(&mut turn, &outlook);
     let watch = watch(&turn);
     Plan { notes: turn.notes, steps: turn.steps, watch, supply: turn.supply, wake_at, outlook }

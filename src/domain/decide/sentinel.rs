@@ -12,13 +12,16 @@ use crate::domain::{
     policy::Sentinel,
 };
 
-use super::{deploy_order, limits, turn::Turn};
+use super::{
+    deploy_order, idleness, limits, renewals,
+    turn::{Turn, serving},
+};
 
 /// Sleeps until its deadline, and ends at once without one.
 const SHELL: &str = "trap 'exit 143' TERM; case \"$LABGUARD_SENTINEL_DEADLINE\" in ''|*[!0-9]*) echo \
                      'LABGUARD_SENTINEL_DEADLINE is not set, expected seconds since 1970-01-01 UTC'; exit 64;; esac; \
                      while [ \"$(date +%s)\" -lt \"$LABGUARD_SENTINEL_DEADLINE\" ]; do sleep 5 & wait $!; done; \
-                     echo 'the deadline has come'; exit 0";
+                     echo 'the deadline has come'; exit 80";
 
 /// The guard that its tasks have. A service starts its tasks by itself, and would start one after each that a guard
 /// ended, with orders as old as its definition: it has none.
@@ -49,9 +52,34 @@ pub(super) fn tell(turn: &mut Turn<'_>) {
         Sentinel::Own => (true, format!("a guard inside the task ends it {} after labguard's last word", fuse.lease)),
     };
     let known = turn.record.nets.get(&Net::Sentinel);
+    // A lease that cannot be renewed is told once, and until renewals have gone well for a while.
+    let (holds, detail) = match renewals::verdict(turn) {
+        _ if guard(turn) != Sentinel::Own || !reached(turn) => (holds, detail),
+        verdict if known.is_some_and(|known| !known.holds) && verdict != Some(true) => return,
+        Some(false) => (false, renewals::why(turn).unwrap_or(detail)),
+        _ => (holds, detail),
+    };
     if known.is_none_or(|known| known.holds != holds || known.detail != detail) {
         turn.note(Event::NetChanged { net: Net::Sentinel, holds, detail });
     }
+}
+
+/// The guard's program on this machine, and what makes it a guard.
+fn program(turn: &Turn<'_>) -> Option<(String, Vec<String>)> {
+    let at_hand = turn.seen.sentinel.as_ref().map(|means| means.program.clone());
+    let path = turn.policy().fuse.sentinel_executable.clone().or(at_hand)?;
+    // A program of another name is labguard itself, which is a sentinel when it is told so.
+    let own_name = path.rsplit('/').next().is_some_and(|name| name.starts_with("labguard-sentinel"));
+    let args = if own_name { Vec::new() } else { vec!["sentinel".to_owned()] };
+    Some((path, args))
+}
+
+/// What ECS asks of the guard in its image, which holds nothing but `/app/NAME`.
+fn healthy(turn: &Turn<'_>) -> Option<Vec<String>> {
+    let (path, args) = program(turn)?;
+    let name = path.rsplit('/').next()?.to_owned();
+    let line = ["CMD".to_owned(), format!("/app/{name}")].into_iter().chain(args).chain(["healthy".to_owned()]);
+    Some(line.collect())
 }
 
 /// The sentinel's image: pushed beside the application's.
@@ -60,11 +88,7 @@ pub(super) fn image(turn: &Turn<'_>) -> Option<ImageSpec> {
     if guard(turn) != Sentinel::Own {
         return None;
     }
-    let at_hand = turn.seen.sentinel.as_ref().map(|means| means.program.clone());
-    let path = policy.fuse.sentinel_executable.clone().or(at_hand)?;
-    // A program of another name is labguard itself, which is a sentinel when it is told so.
-    let own_name = path.rsplit('/').next().is_some_and(|name| name.starts_with("labguard-sentinel"));
-    let args = if own_name { Vec::new() } else { vec!["sentinel".to_owned()] };
+    let (path, args) = program(turn)?;
     Some(ImageSpec {
         repository: Some(turn.names().repository),
         tag: sentinel::TAG.to_owned(),
@@ -85,11 +109,15 @@ pub(super) fn container(turn: &Turn<'_>, application: &str) -> Result<Option<Sen
             image: application.to_owned(),
             command: vec!["/bin/sh".to_owned(), "-c".to_owned(), SHELL.to_owned()],
             port: None,
+            // It would say nothing: the application's container has no health check, so that the task's health is not
+            // known in any case.
+            healthy: Vec::new(),
         })),
         Sentinel::Own => {
             let image = turn.record.resources.get(&ResourceKey::SENTINEL_IMAGE);
             let image = image.filter(|image| image.life == Life::Live).and_then(|image| image.id.clone()).ok_or(())?;
-            Ok(Some(SentinelContainer { image, command: Vec::new(), port: Some(turn.policy().fuse.port) }))
+            let (port, healthy) = (Some(turn.policy().fuse.port), healthy(turn).ok_or(())?);
+            Ok(Some(SentinelContainer { image, command: Vec::new(), port, healthy }))
         }
     }
 }
@@ -102,7 +130,7 @@ pub(super) fn ingress(turn: &Turn<'_>) -> Option<Ingress> {
 }
 
 /// Whether somebody can reach it: by the rules that were opened, where labguard opened them.
-fn reached(turn: &Turn<'_>) -> bool {
+pub(super) fn reached(turn: &Turn<'_>) -> bool {
     let fuse = &turn.policy().fuse;
     match &turn.record.admitted {
         Some(rules) => rules.iter().any(|rule| rule.port == fuse.port),
@@ -122,7 +150,22 @@ pub(super) fn lease(turn: &Turn<'_>, until: Timestamp) -> Option<SentinelLease> 
     let seen_by_it = last.is_none_or(|last| met.iter().any(|source| source.to_string() == last.source));
     let leased = turn.record.leases.values().any(|lease| lease.lapses(turn.now) > turn.now);
     let own = fuse.end_idle && turn.record.extensions.idle_until.is_none() && seen_by_it && !leased;
-    Some(SentinelLease { until, idle: turn.policy().limits.idle_timeout.filter(|_| own) })
+    Some(SentinelLease { until, idle: if own { idle(turn) } else { None } })
+}
+
+/// The sentinel ends an idle task that much later than labguard would, besides what news may be late.
+const LATER: Span = Span::from_secs(30);
+
+/// The idle time that the sentinel is told: it counts from its last use, or from its start, by its own clock, and knows
+/// neither how late labguard's news are nor what labguard waits for. So that labguard decides first, it gets all that on
+/// top. None while labguard does not count idle time either.
+fn idle(turn: &Turn<'_>) -> Option<Span> {
+    let timeout = turn.policy().limits.idle_timeout?;
+    let idle = idleness::idle(turn)?;
+    let (_, task) = serving(&turn.record, turn.policy())?;
+    let started = task.live_at.unwrap_or(task.intended_at);
+    let counts_from = turn.record.last_activity.as_ref().map_or(started, |last| last.at.max(started));
+    Some(idle.due(timeout, turn.now).since(counts_from).max(timeout) + idle.lag + LATER)
 }
 
 /// What one task's guard is told. `Err` while labguard's key is not known.

@@ -59,6 +59,8 @@ fn merge(known: Option<&TaskFacts>, seen: &TaskFacts) -> TaskFacts {
         container_reason: front.container_reason.clone().or(back.container_reason.clone()),
         eni: front.eni.clone().or(back.eni.clone()),
         public_ip: front.public_ip.clone().or(back.public_ip.clone()),
+        sentinel_exit: front.sentinel_exit.or(back.sentinel_exit),
+        sentinel_deadline: front.sentinel_deadline.or(back.sentinel_deadline),
     }
 }
 
@@ -134,7 +136,7 @@ fn lose(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts) {
         detail = format!("{detail} (exit code {code})");
     }
     turn.note(Event::TaskLost { key, loss, detail: detail.clone() });
-    health::after_loss(turn, loss, &detail);
+    health::after_loss(turn, key, facts, &detail);
 }
 
 /// Known tasks of which a fresh read said that they are not there.

@@ -38,7 +38,8 @@ pub(super) fn give(turn: &mut Turn<'_>) {
 /// Of a start grace nobody needs a warning, and an idle time-out shorter than a lead would warn at once.
 fn warns(turn: &Turn<'_>, due: &Due) -> bool {
     match due.limit.kind {
-        LimitKind::StartGrace => false,
+        // Of a lease that is not renewed its net's own change tells, in time and once.
+        LimitKind::StartGrace | LimitKind::SentinelLease => false,
         LimitKind::Idle => {
             let shortest = turn.policy().limits.warn_before.iter().min();
             due.certain

@@ -104,6 +104,8 @@ pub enum LimitKind {
     Keep,
     /// Money of a budget that several sessions share.
     SharedBudget,
+    /// A lease of its task's sentinel that cannot be renewed.
+    SentinelLease,
 }
 
 impl LimitKind {
@@ -120,6 +122,7 @@ impl LimitKind {
             LimitKind::Credentials => "credentials",
             LimitKind::Keep => "keep",
             LimitKind::SharedBudget => "shared_budget",
+            LimitKind::SentinelLease => "sentinel_lease",
         }
     }
 }

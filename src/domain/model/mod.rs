@@ -22,6 +22,7 @@ pub mod price;
 pub mod range;
 pub mod receipt;
 pub mod record;
+mod renewal;
 pub mod resource;
 pub mod scan;
 pub mod sentinel;
@@ -53,6 +54,7 @@ pub use price::{Accounting, Basis, Item, Price, RateCard, UnknownItem};
 pub use range::{Range, Whose};
 pub use receipt::{CostLine, Estimate, Receipt, ReceiptResource, Units};
 pub use record::{Desired, Ending, Extensions, LastActivity, Lease, Metered, Record, Scan};
+pub use renewal::RenewalReading;
 pub use resource::{Action, Askings, Effect, Life, Resource, ResourceKey, ResourceKind};
 pub use scan::{ScanReading, ScanStatus, ScanVerdict, Severity};
 pub use size::{Arch, IllegalSize, TaskSize};
@@ -60,5 +62,5 @@ pub use spec::{
     Admission, Encryption, Ingress, Network, Removal, RepositorySettings, SentinelContainer, SentinelOrders, Spec,
     Subnet, TaskDefinitionSpec, TaskSpec,
 };
-pub use task::{SENTINEL_ENDED, TaskFacts, TaskLoss, TaskStatus};
+pub use task::{TaskFacts, TaskLoss, TaskStatus};
 pub use time::{Span, Timestamp};

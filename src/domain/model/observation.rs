@@ -9,6 +9,7 @@ use super::{
     budget::BudgetReading,
     observed::Observed,
     own_address::OwnAddress,
+    renewal::RenewalReading,
     resource::ResourceKey,
     scan::ScanReading,
     task::TaskFacts,
@@ -120,6 +121,9 @@ pub struct Observation {
     /// What a sentinel of this session is made of.
     #[serde(default)]
     pub sentinel: Option<SentinelMeans>,
+    /// How the renewals of its sentinel's lease go.
+    #[serde(default)]
+    pub renewals: Option<RenewalReading>,
     /// The address that labguard calls from, where the policy asks for it.
     #[serde(default)]
     pub own_address: OwnAddress,

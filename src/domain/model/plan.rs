@@ -143,6 +143,9 @@ pub struct Outlook {
     /// What a sentinel is told while all is well.
     #[serde(default)]
     pub sentinel: Option<SentinelLease>,
+    /// When its sentinel ends its task, unless labguard says otherwise before.
+    #[serde(default)]
+    pub sentinel_acts: Option<Timestamp>,
     /// How long it has been idle, where that is known.
     pub idle: Option<Span>,
 }

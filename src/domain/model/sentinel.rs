@@ -50,12 +50,60 @@ pub const LAST_SERIAL: u64 = (1 << 53) - 1;
 /// Longest name of a session.
 pub const SESSION_LIMIT: usize = 128;
 
-/// The sentinel ended the task: deadline, lease or idle; its last line says which.
+/// What sentinels of before exited with at each of their ends.
 pub const EXIT_ENDED: u8 = 0;
+/// It ended the task: the hard deadline had come.
+pub const EXIT_DEADLINE: u8 = 80;
+/// It ended the task: nobody renewed its lease.
+pub const EXIT_LEASE: u8 = 81;
+/// It ended the task: nobody used it.
+pub const EXIT_IDLE: u8 = 82;
 /// A setting is missing or garbled; nothing ran.
 pub const EXIT_SETTINGS: u8 = 64;
 /// It could not listen on its address.
 pub const EXIT_LISTEN: u8 = 69;
+
+/// Which end came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The hard deadline.
+    Deadline,
+    /// No renewal within the lease.
+    Lease,
+    /// No use within the idle time.
+    Idle,
+}
+
+impl End {
+    /// Every end, the hardest first.
+    pub const ALL: [End; 3] = [End::Deadline, End::Lease, End::Idle];
+
+    /// One word, for the last line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            End::Deadline => "deadline",
+            End::Lease => "lease",
+            End::Idle => "idle",
+        }
+    }
+
+    /// What the sentinel exits with.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            End::Deadline => EXIT_DEADLINE,
+            End::Lease => EXIT_LEASE,
+            End::Idle => EXIT_IDLE,
+        }
+    }
+
+    /// The end that a sentinel met which exited with that code.
+    #[must_use]
+    pub fn of_code(code: i32) -> Option<End> {
+        End::ALL.into_iter().find(|end| i32::from(end.code()) == code)
+    }
+}
 
 const RENEWAL_HEAD: &str = "labguard-sentinel/1 renewal\n";
 const READ_HEAD: &str = "labguard-sentinel/1 read\n";
@@ -204,6 +252,17 @@ mod tests {
         assert_eq!(renewal().text(), signed);
         assert_eq!(read_text("lab-7k2m9q", 7), "labguard-sentinel/1 read\nsession=lab-7k2m9q\nserial=7\n");
         assert_eq!(Renewal::unseal(renewal().sealed(&[9; 64]).as_bytes()), Ok((renewal(), [9; 64])));
+    }
+
+    #[test]
+    fn each_end_has_a_code_of_its_own_that_nothing_else_exits_with() {
+        for end in End::ALL {
+            assert_eq!(End::of_code(i32::from(end.code())), Some(end));
+        }
+        // Success, a plain failure, our own, a panic, and what signals leave.
+        for code in [0, 1, 2, EXIT_SETTINGS.into(), EXIT_LISTEN.into(), 101, 137, 143] {
+            assert_eq!(End::of_code(code), None, "{code}");
+        }
     }
 
     #[test]

@@ -170,6 +170,9 @@ pub struct SentinelContainer {
     pub command: Vec<String>,
     /// The port that it answers on, if it does.
     pub port: Option<u16>,
+    /// What ECS asks inside it whether it is healthy, as a health check's command is written; empty: nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub healthy: Vec<String>,
 }
 
 /// What one task's guard is told, as environment variables over the container's own.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::time::Timestamp;
+use super::{
+    sentinel::{self, End},
+    time::Timestamp,
+};
 
 /// The task life cycle (aws-facts §1.5). Unknown states are transitional.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +78,12 @@ pub struct TaskFacts {
     pub eni: Option<String>,
     /// Its public IPv4 address.
     pub public_ip: Option<String>,
+    /// Its sentinel's exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel_exit: Option<i32>,
+    /// The hard end that its sentinel was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel_deadline: Option<Timestamp>,
 }
 
 impl TaskFacts {
@@ -102,6 +111,8 @@ impl TaskFacts {
             container_reason: None,
             eni: None,
             public_ip: None,
+            sentinel_exit: None,
+            sentinel_deadline: None,
         }
     }
 
@@ -134,8 +145,15 @@ impl TaskFacts {
             Some("TerminationNotice") => TaskLoss::Retired,
             Some("InfrastructureHealth") => TaskLoss::Infrastructure,
             Some("UserInitiated" | "ServiceSchedulerInitiated") => TaskLoss::Stopped,
-            Some("EssentialContainerExited") if detail == SENTINEL_ENDED => TaskLoss::Fused,
-            Some("EssentialContainerExited") => TaskLoss::Exited,
+            Some("EssentialContainerExited") => match self.sentinel_exit.and_then(End::of_code) {
+                Some(End::Deadline) => TaskLoss::FusedByDeadline,
+                Some(End::Lease) => TaskLoss::FusedByLease,
+                Some(End::Idle) => TaskLoss::FusedByIdle,
+                None if self.sentinel_exit == Some(sentinel::EXIT_ENDED.into()) || detail == OLD_SENTINEL_ENDED => {
+                    TaskLoss::Fused
+                }
+                None => TaskLoss::Exited,
+            },
             Some("TaskFailedToStart") => TaskLoss::FailedToStart,
             _ if says("Spot Task was interrupted") => TaskLoss::Spot,
             _ if says("Essential container") => TaskLoss::Exited,
@@ -144,8 +162,8 @@ impl TaskFacts {
     }
 }
 
-/// The container's reason, in labguard's own words, of a task whose sentinel exited by itself.
-pub const SENTINEL_ENDED: &str =
+/// The container's reason in journals of before, of a task whose sentinel exited by itself.
+const OLD_SENTINEL_ENDED: &str =
     "its sentinel ended it: deadline, lease or idle time; the sentinel's last log line says which";
 
 /// Why a task is no more.
@@ -154,8 +172,14 @@ pub const SENTINEL_ENDED: &str =
 pub enum TaskLoss {
     /// Its essential container exited.
     Exited,
-    /// Its sentinel ended it: by the deadline, by a lease that nobody renewed, or for idleness.
+    /// Its sentinel ended it: one of before, whose exit code says no more.
     Fused,
+    /// Its sentinel ended it: the hard end had come that it was given.
+    FusedByDeadline,
+    /// Its sentinel ended it: nobody renewed its lease.
+    FusedByLease,
+    /// Its sentinel ended it: nobody used it.
+    FusedByIdle,
     /// Killed for using more memory than it has.
     OutOfMemory,
     /// The image cannot be pulled: a restart would not help.
@@ -181,6 +205,9 @@ impl TaskLoss {
         match self {
             TaskLoss::Exited => "its container exited",
             TaskLoss::Fused => "its sentinel ended it",
+            TaskLoss::FusedByDeadline => "its sentinel ended it at its deadline",
+            TaskLoss::FusedByLease => "its sentinel ended it, whose lease nobody renewed",
+            TaskLoss::FusedByIdle => "its sentinel ended it for idleness",
             TaskLoss::OutOfMemory => "it ran out of memory",
             TaskLoss::ImagePull => "its image could not be pulled",
             TaskLoss::FailedToStart => "it failed to start",
@@ -190,5 +217,21 @@ impl TaskLoss {
             TaskLoss::Stopped => "somebody outside labguard stopped it",
             TaskLoss::Unexplained => "it vanished without a reason given",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_of_before_are_read_and_say_as_little_as_they_did() {
+        let mut old = serde_json::to_value(TaskFacts::new("arn:1")).unwrap();
+        assert!(old.get("sentinel_exit").is_none() && old.get("sentinel_deadline").is_none());
+        old["stop_code"] = "EssentialContainerExited".into();
+        old["container_reason"] = OLD_SENTINEL_ENDED.into();
+        let old: TaskFacts = serde_json::from_value(old).unwrap();
+        assert_eq!(old.loss(), TaskLoss::Fused);
+        assert_eq!(serde_json::from_str::<TaskLoss>("\"fused\"").unwrap(), TaskLoss::Fused);
     }
 }

@@ -105,6 +105,7 @@ pub(super) fn check(input: &mut Value) -> Result<(), ApiError> {
         {
             return Err(ApiError::client("The stopTimeout must be at most 120 seconds on Fargate."));
         }
+        health_check(&name, &mut container["healthCheck"])?;
         for mapping in container["portMappings"].as_array_mut().into_iter().flatten() {
             let (inner, outer) = (mapping["containerPort"].as_i64(), mapping["hostPort"].as_i64());
             let Some(inner) = inner.filter(|port| (1..=65535).contains(port)) else {
@@ -156,6 +157,36 @@ pub(super) fn check(input: &mut Value) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// A container's own question whether it is healthy: what may be said, and what AWS adds where nothing is.
+fn health_check(container: &str, check: &mut Value) -> Result<(), ApiError> {
+    if check.is_null() {
+        return Ok(());
+    }
+    let refuse = |what: &str| Err(ApiError::client(format!("Invalid healthCheck of container '{container}': {what}")));
+    let words: Vec<&str> = check["command"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    match words.as_slice() {
+        ["CMD", program, ..] if !program.is_empty() => {}
+        ["CMD-SHELL", line] if !line.is_empty() => {}
+        ["NONE"] => {}
+        _ => return refuse("command must begin with CMD or CMD-SHELL, and name a command."),
+    }
+    for (member, range, usual) in [
+        ("interval", 5..=300, Some(30)),
+        ("timeout", 2..=60, Some(5)),
+        ("retries", 1..=10, Some(3)),
+        ("startPeriod", 0..=300, None),
+    ] {
+        if check[member].is_null() {
+            if let Some(usual) = usual {
+                check[member] = json!(usual);
+            }
+        } else if check[member].as_i64().is_none_or(|given| !range.contains(&given)) {
+            return refuse(&format!("{member} must be between {} and {}.", range.start(), range.end()));
+        }
+    }
+    Ok(())
+}
+
 /// Fargate pulls from a private ECR repository as the execution role (aws-facts §1.10).
 pub(super) fn role_for_images(input: &Value, private: impl Fn(&str) -> bool) -> Result<(), ApiError> {
     let fargate = input["requiresCompatibilities"].as_array().is_some_and(|list| list.contains(&json!("FARGATE")));
@@ -187,6 +218,33 @@ mod tests {
         for (cpu, memory) in [("256", "8192"), ("300", "512"), ("8192", "17000")] {
             let error = check(&mut definition(cpu, memory)).unwrap_err();
             assert_eq!(error.message, "No Fargate configuration exists for given values.", "{cpu}/{memory}");
+        }
+    }
+
+    #[test]
+    fn a_health_check_is_filled_in_as_aws_does_and_refused_beyond_its_ranges() {
+        let with = |check: Value| {
+            let mut value = definition("256", "512");
+            value["containerDefinitions"][0]["healthCheck"] = check;
+            check_of(value)
+        };
+        fn check_of(mut value: Value) -> Result<Value, ApiError> {
+            check(&mut value)?;
+            Ok(value["containerDefinitions"][0]["healthCheck"].take())
+        }
+        let filled = with(json!({"command": ["CMD", "/app/guard", "healthy"], "timeout": 2})).unwrap();
+        assert_eq!((&filled["interval"], &filled["timeout"], &filled["retries"]), (&json!(30), &json!(2), &json!(3)));
+        assert!(check_of(definition("256", "512")).unwrap().is_null(), "none is none");
+        for wrong in [
+            json!({"command": []}),
+            json!({"command": ["/app/guard"]}),
+            json!({"command": ["CMD-SHELL"]}),
+            json!({"command": ["CMD", "x"], "interval": 4}),
+            json!({"command": ["CMD", "x"], "timeout": 61}),
+            json!({"command": ["CMD", "x"], "retries": 0}),
+            json!({"command": ["CMD", "x"], "startPeriod": 301}),
+        ] {
+            assert!(with(wrong.clone()).unwrap_err().message.contains("healthCheck of container 'app'"), "{wrong}");
         }
     }
 

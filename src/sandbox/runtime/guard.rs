@@ -25,8 +25,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Its exit code when it has ended by itself.
-    pub(super) const ENDED: i32 = words::EXIT_ENDED as i32;
+    /// What a shell that sleeps exits with when its time has come.
+    pub(super) const SLEPT: i32 = words::EXIT_DEADLINE as i32;
+
+    /// Whether it exits so when it has ended by itself.
+    pub(super) fn ended_by_itself(code: i32) -> bool {
+        words::End::of_code(code).is_some()
+    }
 
     /// The second at which a guard ends that is only a shell asleep.
     pub(super) fn sleeps_until(environment: &BTreeMap<String, String>) -> Option<String> {
@@ -45,12 +50,12 @@ impl Guard {
         })
     }
 
-    /// Takes in how many connections its neighbour took; says when it ends if nothing changes.
-    pub(super) fn look(&mut self, now: Timestamp, connections: u64) -> Timestamp {
+    /// Takes in how many connections its neighbour took; says when it ends if nothing changes, and with which code.
+    pub(super) fn look(&mut self, now: Timestamp, connections: u64) -> (Timestamp, i32) {
         let clocks = clocks(self.started_at, now);
         self.core.observe(clocks, Ok(Sample { connections, ..Sample::default() }));
         let left = self.core.left(clocks);
-        now + Span::from_millis(if left.ended().is_some() { 0 } else { left.soonest() })
+        (now + Span::from_millis(left.soonest()), i32::from(left.first().code()))
     }
 
     /// Answers one request.

@@ -97,6 +97,8 @@ impl Running {
 #[derive(Debug, Default)]
 struct Stage {
     anything: bool,
+    /// Whether guards can be reached by nobody.
+    deaf: bool,
     behaviours: HashMap<String, Behaviour>,
     running: HashMap<ContainerKey, Running>,
     by_address: HashMap<Ipv4Addr, BTreeSet<ContainerKey>>,
@@ -142,6 +144,11 @@ impl Simulated {
         })
     }
 
+    /// From now on nobody reaches a guard, or everybody does again; their fuses burn on.
+    pub fn shut_guards_off(&self, deaf: bool) {
+        self.stage().deaf = deaf;
+    }
+
     /// Lets the container at `address` receive and send so many bytes more, and compute for so long, without a request;
     /// false when none runs there.
     pub fn work(&self, address: &str, received: u64, sent: u64, cpu: Span) -> bool {
@@ -180,15 +187,15 @@ impl Stage {
         let connections = neighbour.map_or(0, |running| running.connections);
         let Some(running) = self.running.get_mut(key) else { return };
         let Some(guard) = running.guard.as_mut() else { return };
-        let at = guard.look(now, connections);
+        let (at, code) = guard.look(now, connections);
         // A stop that was asked for stands.
-        if running.ends.as_ref().is_some_and(|(_, code, _)| *code != Guard::ENDED) {
+        if running.ends.as_ref().is_some_and(|(_, code, _)| !Guard::ended_by_itself(*code)) {
             return;
         }
         if let Some((old, ..)) = running.ends.take() {
             self.ends.remove(&(old, key.clone()));
         }
-        running.ends = Some((at, Guard::ENDED, None));
+        running.ends = Some((at, code, None));
         self.ends.insert((at, key.clone()));
     }
 
@@ -217,6 +224,9 @@ impl Stage {
             .cloned()
             .ok_or_else(refused)?;
         if self.running.get(&key).is_some_and(|running| running.guard.is_some()) {
+            if self.deaf {
+                return Err(refused());
+            }
             self.look(&key, now);
             let guard = self.running.get_mut(&key).and_then(|running| running.guard.as_mut()).ok_or_else(refused)?;
             let answer = guard.answer(now, request);
@@ -307,7 +317,8 @@ impl Containers for Simulated {
         if let Some(seconds) = environment.get("DEADLINE_EPOCH").or(sleeper.as_ref()) {
             match seconds.parse::<i64>() {
                 Ok(seconds) => {
-                    stage.end_at(&key, Timestamp::from_millis(seconds.saturating_mul(1000)).max(now), 0, None)
+                    let code = if sleeper.is_some() { Guard::SLEPT } else { 0 };
+                    stage.end_at(&key, Timestamp::from_millis(seconds.saturating_mul(1000)).max(now), code, None)
                 }
                 Err(_) => stage.end_at(&key, now, 64, None),
             }

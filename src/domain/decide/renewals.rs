@@ -1,0 +1,89 @@
+//! What becomes of a session whose sentinel does not take labguard's renewals: its task ends with the lease, and nobody
+//! has ended it.
+//!
+//! Guarantees: told once the failure has lasted, with the instant at which the sentinel acts; never a reason to end the
+//! session. The instant is by the last answer of the sentinel's own; before the first answer, by the orders of the task.
+
+use crate::domain::{
+    model::{Cause, LimitKind, Phase, RenewalReading, Stage, Timestamp},
+    policy::Sentinel,
+};
+
+use super::{
+    limits::{self, Due},
+    sentinel,
+    turn::{Turn, serving},
+};
+
+/// How the serving task's renewals go.
+fn reading<'a>(turn: &Turn<'a>) -> Option<&'a RenewalReading> {
+    let (key, _) = serving(&turn.record, turn.policy())?;
+    turn.seen.renewals.as_ref().filter(|reading| reading.task == key && turn.ending_stage().is_none())
+}
+
+/// Whether its lease can be renewed; none while that is not settled.
+pub(super) fn verdict(turn: &Turn<'_>) -> Option<bool> {
+    reading(turn)?.verdict(turn.policy().fuse.lease, turn.now)
+}
+
+/// Why it cannot, for people.
+pub(super) fn why(turn: &Turn<'_>) -> Option<String> {
+    let reading = reading(turn)?;
+    let (since, error) = reading.failing.as_ref()?;
+    let port = turn.policy().fuse.port;
+    let what = if reading.lease_ends.is_none() {
+        format!("the guard inside the task never answered, since {since} ({error})")
+    } else {
+        format!("the guard inside the task has taken no renewal since {since} ({error})")
+    };
+    Some(format!("{what}; check fuse.sources and the way to port {port}: it ends the task with its lease"))
+}
+
+/// When the lease ends unless it is renewed.
+fn lease_ends(turn: &Turn<'_>) -> Option<Timestamp> {
+    let reading = reading(turn)?;
+    let told = reading.lease_ends.or_else(|| {
+        let (_, task) = serving(&turn.record, turn.policy())?;
+        let started = task.task.as_ref()?.started_at?;
+        let lease = turn.policy().fuse.lease;
+        // One that lives beyond its first lease was renewed by the labguard before.
+        let first = started + lease;
+        Some(if first > reading.since { first } else { reading.since + lease })
+    })?;
+    Some(hard_end(turn).map_or(told, |hard| told.min(hard)))
+}
+
+/// The hard end that its task was given.
+fn hard_end(turn: &Turn<'_>) -> Option<Timestamp> {
+    serving(&turn.record, turn.policy())?.1.task.as_ref()?.sentinel_deadline
+}
+
+/// When the sentinel ends the task, unless labguard says otherwise before.
+pub(super) fn acts_at(turn: &Turn<'_>) -> Option<Timestamp> {
+    let at = match sentinel::guard(turn) {
+        Sentinel::Off => return None,
+        Sentinel::Own if sentinel::reached(turn) => lease_ends(turn)?,
+        Sentinel::Own | Sentinel::Shell => hard_end(turn)?,
+    };
+    (at > turn.now).then_some(at)
+}
+
+/// The lease as a limit, while it cannot be renewed.
+pub(super) fn limit(turn: &Turn<'_>) -> Option<Due> {
+    if verdict(turn) != Some(false) || !matches!(turn.record.phase, Phase::Starting | Phase::Running) {
+        return None;
+    }
+    let at = lease_ends(turn).filter(|at| *at > turn.now)?;
+    let (done, most) = (turn.record.restarts, turn.policy().task.max_restarts);
+    let then = if done < most {
+        format!("then its task is started again (restart {} of {most})", done + 1)
+    } else {
+        format!("then it ends: its task was started again {done} of {most} times")
+    };
+    let why = format!("{}; {then}", why(turn)?);
+    let cause = if done < most || most == 0 { Cause::TaskLost } else { Cause::CrashLoop };
+    let moved_by = "a renewal that its sentinel accepts";
+    // The sentinel acts, not labguard.
+    let due = limits::due(LimitKind::SentinelLease, cause, at, Stage::Teardown, why, moved_by);
+    Some(Due { certain: false, ..due })
+}
