@@ -66,7 +66,7 @@ pub(crate) struct Scheduler {
 impl Scheduler {
     /// With everything from the shared configuration; `endpoint` overrides it.
     pub(crate) fn new(sdk: &SdkConfig, region: &str, endpoint: Option<&str>, note: &Note) -> Self {
-        let endpoint = SCHEDULER.endpoint(sdk, endpoint, format!("https://scheduler.{region}.amazonaws.com"));
+        let endpoint = SCHEDULER.endpoint(sdk, endpoint, SCHEDULER.regional(region));
         let call = |action, method| SCHEDULER.rest(sdk, action, method, region, &endpoint, note.clone());
         Self {
             create_group: call("CreateScheduleGroup", "POST"),
