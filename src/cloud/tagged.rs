@@ -100,6 +100,9 @@ impl Cloud {
             Err(fault) if matches!(fault.class, FaultClass::Denied | FaultClass::Rejected | FaultClass::NotFound) => {
                 tracing::debug!(%fault, "schedule groups are not searched: no right to list them, or no such service");
             }
+            Err(fault) if fault.was_never_sent() => {
+                tracing::warn!(%fault, "schedule groups are not searched: there is no way to the scheduler of this region");
+            }
             Err(fault) => return Err(fault),
         }
         Ok(found)

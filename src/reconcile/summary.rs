@@ -282,6 +282,7 @@ pub fn tell(record: &Record, note: &Event) {
         }
         Event::Closed { .. } => tracing::info!("session closed"),
         Event::Verified { left } => tracing::info!(left = left.len(), "verification pass"),
+        Event::Unproven { key, why } => tracing::warn!(resource = %key, "let go without proof: {why}"),
         Event::Vanished { key } => tracing::info!(resource = %key, "proven gone"),
         _ => {}
     }
@@ -322,6 +323,7 @@ mod tests {
                     own: false,
                 },
             )),
+            unproven: None,
         }
     }
 

@@ -282,6 +282,31 @@ async fn a_task_waits_two_minutes_at_most_for_a_net_that_is_not_required() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_scheduler_that_never_answers_holds_up_neither_the_task_nor_the_end() {
+    let mut lasted = Vec::new();
+    for silent in [false, true] {
+        let house = House::new(Latency::fast()).await;
+        if silent {
+            house.sandbox.add_fault("scheduler:*=no-answer".parse().unwrap());
+        }
+        let session = house.open(netted(&house)).await;
+        let began = tokio::time::Instant::now();
+        session.until_live().await;
+        let up = began.elapsed();
+        session.ask(Request::End { reason: "enough".to_owned() }).await;
+        let began = tokio::time::Instant::now();
+        let receipt = session.account().await;
+        lasted.push((up, began.elapsed()));
+        assert_eq!(house.left(), NOTHING);
+        let group = receipt.resources.iter().find(|it| it.key.kind == ResourceKind::ScheduleGroup).unwrap();
+        assert_eq!((receipt.proven_clean, group.remark.is_some()), (!silent, silent), "{receipt:#?}");
+    }
+    let longer = |of: fn(&(Duration, Duration)) -> Duration| of(&lasted[1]).saturating_sub(of(&lasted[0]));
+    assert!(longer(|it| it.0) < Duration::from_secs(45), "up: {lasted:?}");
+    assert!(longer(|it| it.1) < Duration::from_secs(200), "down: {lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_role_keeps_a_task_waiting_no_longer_than_it_takes_to_get_about() {
     let mut lasted = Vec::new();
     for wanted in [false, true] {

@@ -50,6 +50,17 @@ const AGAIN: Span = Span::from_mins(10);
 /// For how long a task waits to know whether a net holds that the policy does not require.
 const PATIENCE: Span = Span::from_mins(2);
 
+/// The same, where nobody has answered at all: then it is likely that nobody will (a region without the scheduler, a
+/// network without a way to it).
+const PATIENCE_UNANSWERED: Span = Span::from_secs(30);
+
+/// For how long an end waits for an answer about what nobody ever answered for, and how often it asks at least. All else
+/// is gone by then, so the way to AWS is there; what may be left costs nothing.
+const LET_GO_AFTER: Span = Span::from_mins(2);
+
+/// See [`LET_GO_AFTER`].
+const LET_GO_TRIES: u32 = 4;
+
 /// Offsets from the deadline: a call that AWS refuses is lost, so each waits for what must be gone before it, and comes
 /// once more (aws-facts §6.2, §11).
 const STOP: [u64; 2] = [0, 2];
@@ -299,8 +310,16 @@ fn overdue(turn: &mut Turn<'_>) -> Option<(bool, String)> {
     if turn.record.nets.contains_key(&Net::Scheduler) {
         return None;
     }
-    let began = turn.record.resources.get(&GROUP)?.intended_at;
-    let patience = if turn.policy().fuse.requires(Net::Scheduler) { retry::PATIENCE } else { PATIENCE };
+    let group = turn.record.resources.get(&GROUP)?;
+    let unanswered = group.life == Life::Intended
+        && group.failures > 1
+        && group.last_fault.as_ref().is_some_and(|(_, fault)| fault.is_unanswered());
+    let patience = match turn.policy().fuse.requires(Net::Scheduler) {
+        true => retry::PATIENCE,
+        false if unanswered => PATIENCE_UNANSWERED,
+        false => PATIENCE,
+    };
+    let began = group.intended_at;
     if !turn.reached(began + patience) {
         return None;
     }
@@ -309,6 +328,29 @@ fn overdue(turn: &mut Turn<'_>) -> Option<(bool, String)> {
         .max_by_key(|(at, _)| *at)
         .map_or_else(String::new, |(_, fault)| format!(": {}: {}", retry::explain(fault), told(fault)));
     Some((false, format!("it could not be made within {patience}, which is tried on{why}")))
+}
+
+/// Lets go of what was asked for, never confirmed, and cannot be asked about, so that no end waits for it: only of what
+/// costs nothing, and once all else is gone. The receipt says what may be left.
+pub(super) fn let_go(turn: &mut Turn<'_>, key: ResourceKey) {
+    let Some(resource) = turn.record.resources.get(&key).filter(|it| it.ours && it.life == Life::Leaving) else {
+        return;
+    };
+    let confirmed = resource.live_at.is_some() || resource.id.is_some();
+    let unanswered = resource.last_fault.as_ref().filter(|(_, fault)| fault.is_unanswered());
+    let (Some(since), Some((_, fault)), false, true) =
+        (resource.leaving_at, unanswered, confirmed || resource.failures < LET_GO_TRIES, key.kind.is_net())
+    else {
+        return;
+    };
+    let why = format!(
+        "the {} {} may be left: it was asked for, and neither that nor what became of it was ever answered ({fault}); it \
+         costs nothing, and `labguard sweep --yes` removes it once AWS answers",
+        key.kind, resource.name
+    );
+    if turn.reached(since + LET_GO_AFTER) {
+        turn.note(Event::Unproven { key, why });
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::world::{App, World, at, fault, opened, policy};
 use crate::domain::{
     meter::{self, ledger},
     model::{
-        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Phase, Record,
+        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Phase, Receipt, Record,
         Request, ResourceKey, ResourceKind, Span, Stage,
     },
     policy::RunMode,
@@ -409,4 +409,56 @@ fn without_the_right_to_schedule_a_session_runs_and_says_so_unless_its_policy_re
         assert!(detail.contains("requires the net outside the task") && detail.contains("lack the right"), "{detail}");
         assert_eq!(world.record.tasks().count(), 0, "nothing ran without the net");
     }
+}
+
+#[test]
+fn a_scheduler_that_never_answers_holds_up_neither_the_task_nor_the_end_and_the_receipt_says_what_may_be_left() {
+    let kind = ResourceKind::ScheduleGroup;
+    let mut world = World::new(netted(), 25);
+    world.unanswered = Some(kind);
+    world.run_until(PLENTY, running);
+    assert!(world.now.since(at(0)) < Span::from_mins(2), "{}", world.now);
+    assert_eq!(net(&world), Some(false));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    let before = world.now;
+    world.run(PLENTY);
+    assert!(world.record.is_closed() && world.now.since(before) < Span::from_mins(4), "{:?}", world.record.blockers);
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Entered { phase: Phase::Stuck, .. })));
+    let receipt: Receipt = serde_json::from_value(world.record.receipt.clone().unwrap()).unwrap();
+    assert!(!receipt.proven_clean);
+    let group = receipt.resources.iter().find(|it| it.key.kind == kind).unwrap();
+    let remark = group.remark.as_deref().unwrap();
+    assert!(remark.contains(&group.name) && remark.contains("costs nothing") && remark.contains("sweep"), "{remark}");
+    assert!(receipt.resources.iter().all(|it| it.remark.is_none() || it.key.kind == kind));
+
+    // Without a connection nothing was sent, so nothing can be left.
+    let mut world = World::new(netted(), 26);
+    (world.unanswered, world.unreached) = (Some(kind), true);
+    world.run_until(PLENTY, running);
+    ask(&mut world, Request::End { reason: "enough".into() });
+    let before = world.now;
+    let world = finished(world);
+    assert!(world.now.since(before) < Span::from_mins(2));
+    let receipt: Receipt = serde_json::from_value(world.record.receipt.unwrap()).unwrap();
+    assert!(receipt.proven_clean);
+}
+
+#[test]
+fn what_costs_or_was_once_confirmed_is_never_let_go_unproven() {
+    for kind in [ResourceKind::Cluster, ResourceKind::ScheduleGroup] {
+        let mut world = World::new(netted(), 27);
+        world.run_until(PLENTY, running);
+        world.unanswered = Some(kind);
+        ask(&mut world, Request::End { reason: "enough".into() });
+        world.run_until(PLENTY, |record| record.phase == Phase::Stuck);
+        assert_eq!(world.record.phase, Phase::Stuck, "{kind}");
+        world.unanswered = None;
+        finished(world);
+    }
+    let mut world = World::new(netted(), 28);
+    world.unanswered = Some(ResourceKind::Cluster);
+    world.run_until(PLENTY, |record| record.phase == Phase::Stuck);
+    assert_eq!(world.record.phase, Phase::Stuck, "a cluster may hold tasks");
+    world.unanswered = None;
+    finished(world);
 }

@@ -76,6 +76,10 @@ pub struct World {
     pub denied_until: Option<Timestamp>,
     /// A kind that these credentials may neither make, read nor remove.
     pub refused: Option<ResourceKind>,
+    /// A kind about which no call is ever answered.
+    pub unanswered: Option<ResourceKind>,
+    /// Whether such a call does not even get as far as a connection.
+    pub unreached: bool,
     pub used_until: Timestamp,
     cloud: ModelCloud,
     tasks_seen_at: Option<Timestamp>,
@@ -95,6 +99,8 @@ impl World {
             trouble: 0,
             denied_until: None,
             refused: None,
+            unanswered: None,
+            unreached: false,
             used_until: at(0),
             cloud: ModelCloud::new(),
             tasks_seen_at: None,
@@ -210,7 +216,7 @@ impl World {
             Observation { tasks_seen_at: self.tasks_seen_at, health: self.health(), ..Observation::default() };
         for want in wants(&self.record, &self.policy, &seen, self.now) {
             if self.dice.percent(self.trouble)
-                || self.refused.is_some_and(|kind| want == Want::Resource(ResourceKey::only(kind)))
+                || self.refused.or(self.unanswered).is_some_and(|kind| want == Want::Resource(ResourceKey::only(kind)))
             {
                 continue;
             }
@@ -287,6 +293,16 @@ impl World {
         self.journal(Event::Intended { key, action, name, size });
         if self.dice.percent(self.trouble) {
             return; // a crash after the intent
+        }
+        if self.unanswered == Some(key.kind) {
+            let fault = Fault {
+                operation: "scheduler:CreateScheduleGroup".into(),
+                code: if self.unreached { Fault::UNREACHED.into() } else { "Connection".into() },
+                own: true,
+                ..fault(FaultClass::Transient)
+            };
+            self.journal(Event::Failed { key: Some(key), action, fault });
+            return;
         }
         if self.refused == Some(key.kind) {
             let fault = Fault { operation: "iam:CreateRole".into(), ..fault(FaultClass::Denied) };

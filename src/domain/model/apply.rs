@@ -64,6 +64,12 @@ impl Record {
                     resource.end(at, self.set_back);
                 }
             }
+            Event::Unproven { key, why } => {
+                if let Some(resource) = self.resources.get_mut(key) {
+                    resource.end(at, self.set_back);
+                    resource.unproven = Some(why.clone());
+                }
+            }
             Event::TaskSeen { key, facts, size } => {
                 let set_back = self.set_back;
                 let task = self.resources.entry(*key).or_insert_with(|| Resource::intended(at, set_back, &facts.arn));
@@ -138,6 +144,7 @@ impl Record {
                     resource.live_at = resource.live_at.or(Some(at));
                     resource.gone_at = None;
                     resource.leaving_at = None;
+                    resource.unproven = None;
                     self.clean_passes = 0;
                 }
             }

@@ -233,6 +233,13 @@ pub enum Event {
         /// What.
         key: ResourceKey,
     },
+    /// It was asked for, nobody ever answered, and the session's end waits for that no longer: it may exist.
+    Unproven {
+        /// What.
+        key: ResourceKey,
+        /// What may be left, what it costs, and what removes it, for people.
+        why: String,
+    },
     /// AWS says something new of a task (also how tasks that we did not know are taken into the record).
     TaskSeen {
         /// Which.
