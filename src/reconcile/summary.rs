@@ -85,7 +85,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
             })
             .collect(),
         things_left: record.ours_left().count(),
-        nets: nets(record, policy),
+        nets: nets(record, policy, outlook.net_acts_at),
         image: None,
         blockers: record.blockers.clone(),
         next_look: plan.wake_at,
@@ -98,7 +98,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
 }
 
 /// Which nets hold, and which do not and why.
-fn nets(record: &Record, policy: &Policy) -> Vec<NetStatus> {
+fn nets(record: &Record, policy: &Policy, acts_at: Option<Timestamp>) -> Vec<NetStatus> {
     let of = |net: Net| {
         let required = policy.fuse.requires(net);
         let known = record.nets.get(&net).filter(|_| policy.fuse.has(net));
@@ -108,7 +108,7 @@ fn nets(record: &Record, policy: &Policy) -> Vec<NetStatus> {
             Some(known) => (NetWord::Fails, known.detail.clone()),
             None => (NetWord::Pending, "being made".to_owned()),
         };
-        let acts_at = record.schedules.values().min().copied().filter(|_| net == Net::Scheduler);
+        let acts_at = acts_at.filter(|_| net == Net::Scheduler);
         NetStatus { net, state, required, detail, acts_at }
     };
     Net::ALL.into_iter().map(of).collect()

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use labguard::{
     domain::{
-        model::{Cause, Extension, Money, Net, Phase, Request, ResourceKind, Span},
+        model::{Cause, Extension, LimitKind, Money, Net, Phase, Request, ResourceKind, Span},
         policy::{Policy, RunMode},
     },
     reconcile::status::{NetStatus, NetWord, SessionStatus},
@@ -304,6 +304,28 @@ async fn a_scheduler_that_never_answers_holds_up_neither_the_task_nor_the_end() 
     let longer = |of: fn(&(Duration, Duration)) -> Duration| of(&lasted[1]).saturating_sub(of(&lasted[0]));
     assert!(longer(|it| it.0) < Duration::from_secs(45), "up: {lasted:?}");
     assert!(longer(|it| it.1) < Duration::from_secs(200), "down: {lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedules_that_cannot_be_moved_are_told_and_what_they_stop_is_not_run_again() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    policy.limits.budget = Money::from_nanos(10_000_000);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    house.sandbox.add_fault("scheduler:UpdateSchedule=access-denied".parse().unwrap());
+    session.ask(Request::Extend(Extension::Budget { by: Money::from_nanos(20_000_000) })).await;
+    let status = session.until("told", |status| scheduler(status).state == NetWord::Fails).await;
+    let (net, first) = (scheduler(&status), status.limits.first().unwrap());
+    assert!(net.detail.contains("could not be moved") && net.detail.contains("AccessDenied"), "{net:?}");
+    let set = house.sandbox.scheduled().into_iter().map(|(_, at)| at).min().unwrap();
+    assert_eq!((net.acts_at, first.kind, first.at), (Some(set), LimitKind::Net, set), "{status:#?}");
+    let receipt = session.closed().await;
+    assert!(matches!(receipt.cause, Some(Cause::Budget | Cause::Lifetime)), "{:?}", receipt.cause);
+    assert!(receipt.cause_detail.contains("the schedules outside the task stopped task 1"), "{}", receipt.cause_detail);
+    assert_eq!(receipt.resources.iter().filter(|it| it.key.kind == ResourceKind::Task).count(), 1);
+    assert_eq!(house.left(), NOTHING);
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,6 +93,7 @@ fn rule(limit: &Limit) -> &'static str {
     match limit.kind {
         LimitKind::Keep => "kept stopped",
         LimitKind::SharedBudget => "shared budget reached",
+        LimitKind::Net => "a schedule that stands",
         LimitKind::Idle
         | LimitKind::Budget
         | LimitKind::Lifetime

@@ -8,7 +8,7 @@ use crate::domain::model::{Cause, Limit, LimitKind, Money, Phase, Record, Span, 
 use crate::domain::policy::{Policy, ShutdownPolicy};
 
 use super::{
-    budgets, idleness,
+    budgets, fuse, idleness,
     lifecycle::stopped_since,
     turn::{Turn, serving},
 };
@@ -45,6 +45,7 @@ pub(super) fn all(turn: &Turn<'_>) -> Vec<Due> {
     dues.push(life(turn));
     dues.extend(end_time(turn));
     dues.extend(budgets::tightest(turn));
+    dues.extend(fuse::limit(turn, &dues));
     dues.sort_by_key(|due| (due.limit.at, std::cmp::Reverse(due.limit.cause)));
     dues
 }

@@ -4,7 +4,7 @@ use crate::domain::meter;
 use crate::domain::model::{Limit, LimitKind, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
 
 use super::{
-    idleness, limits, sentinel,
+    fuse, idleness, limits, sentinel,
     turn::{Turn, serving},
     wants::{BLOCKED, FAST, SLOW, pace},
 };
@@ -30,7 +30,9 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
     let ends = turn.record.is_closed() || turn.ending_stage() == Some(Stage::Teardown);
     let deadline = (!ends).then(|| meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now));
     let sentinel = deadline.and_then(|until| sentinel::lease(&turn, until));
-    let outlook = Outlook { spend, rate, teardown_cost, budget, forecast, deadline, sentinel, idle, limits };
+    let net_acts_at = fuse::acts_at(&turn);
+    let outlook =
+        Outlook { spend, rate, teardown_cost, budget, forecast, deadline, net_acts_at, sentinel, idle, limits };
     let wake_at = wake(&mut turn, &outlook);
     let watch = watch(&turn);
     Plan { notes: turn.notes, steps: turn.steps, watch, supply: turn.supply, wake_at, outlook }

@@ -1,11 +1,14 @@
 //! Whole sessions on the model world, from `up` to receipt.
 
-use super::world::{App, World, at, fault, opened, policy};
+use super::{
+    Rules, decide,
+    world::{App, World, at, fault, opened, policy},
+};
 use crate::domain::{
     meter::{self, ledger},
     model::{
-        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Phase, Receipt, Record,
-        Request, ResourceKey, ResourceKind, Span, Stage,
+        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Observation, Phase,
+        Receipt, Record, Request, ResourceKey, ResourceKind, Span, Stage,
     },
     policy::RunMode,
 };
@@ -461,4 +464,82 @@ fn what_costs_or_was_once_confirmed_is_never_let_go_unproven() {
     assert_eq!(world.record.phase, Phase::Stuck, "a cluster may hold tasks");
     world.unanswered = None;
     finished(world);
+}
+
+/// Lets that much time pass.
+fn pass(world: &mut World, span: Span) {
+    let until = world.now + span;
+    while world.now < until && !world.record.is_closed() {
+        world.turn();
+    }
+}
+
+/// What lies ahead of it now.
+fn ahead(world: &World) -> crate::domain::model::Outlook {
+    let rules = Rules { policy: &world.policy, card: &world.card };
+    decide(&world.record, &Observation::default(), rules, world.now).outlook
+}
+
+/// A session in use, whose budget is extended while its schedules cannot be moved.
+fn stale(seed: u64) -> World {
+    let mut rules = netted();
+    rules.limits.idle_timeout = None;
+    rules.limits.budget = Money::from_nanos(8_000_000);
+    rules.limits.max_budget = Money::from_nanos(30_000_000);
+    let mut world = World::new(rules, seed);
+    world.used_until = at(1_000_000);
+    world.run_until(PLENTY, running);
+    pass(&mut world, Span::from_mins(1));
+    world.unmovable = true;
+    ask(&mut world, Request::Extend(Extension::Budget { by: Money::from_nanos(20_000_000) }));
+    world.run(20);
+    world
+}
+
+#[test]
+fn schedules_that_cannot_be_moved_are_no_net_and_their_instant_is_a_limit() {
+    let mut world = stale(41);
+    assert_eq!(net(&world), Some(false));
+    let told = &world.record.nets[&Net::Scheduler].detail;
+    assert!(told.contains("could not be moved") && told.contains("lack the right"), "{told}");
+    let first = world.record.schedules["task-1-stop"];
+    let outlook = ahead(&world);
+    assert_eq!(outlook.net_acts_at, Some(first));
+    assert_eq!((outlook.limits[0].kind, outlook.limits[0].at), (LimitKind::Net, first), "{:?}", outlook.limits);
+    world.unmovable = false;
+    pass(&mut world, Span::from_mins(11));
+    assert_eq!(net(&world), Some(true));
+    assert!(world.record.schedules["task-1-stop"] > first);
+    assert!(ahead(&world).limits.iter().all(|limit| limit.kind != LimitKind::Net));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    finished(world);
+}
+
+#[test]
+fn a_new_task_gets_its_stop_at_once_though_the_others_cannot_be_moved_and_a_gone_one_s_counts_no_more() {
+    let mut world = stale(42);
+    let (old, now) = (world.record.schedules["task-1-stop"], world.now);
+    world.cloud.stop_from_outside(now, "somebody at the console");
+    world.run_until(PLENTY, |record| record.restarts == 1 && record.phase == Phase::Running);
+    let live = world.record.resources[&ResourceKey::task(2)].live_at.unwrap();
+    let set = world.events.iter().any(|event| match event {
+        Event::Scheduled { schedules } => schedules.iter().any(|(name, _)| name == "task-2-stop"),
+        _ => false,
+    });
+    assert!(set && world.now.since(live) < Span::from_mins(2), "{:?}", world.record.schedules);
+    assert!(!world.record.schedules.contains_key("task-1-stop"), "it stops nothing any more");
+    assert_ne!(ahead(&world).net_acts_at, Some(old));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    finished(world);
+}
+
+#[test]
+fn a_task_that_the_session_s_own_schedules_stopped_ends_it_by_what_they_stand_for() {
+    let mut world = stale(43);
+    let now = world.now;
+    world.cloud.stop_from_outside(now, "labguard: the deadline of budget and lifetime, without labguard");
+    let world = finished(world);
+    assert!(matches!(cause(&world), Cause::Budget | Cause::Lifetime) && world.record.restarts == 0);
+    let detail = &world.record.ending.as_ref().unwrap().detail;
+    assert!(detail.contains("the schedules outside the task stopped task 1, set for"), "{detail}");
 }

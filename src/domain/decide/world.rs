@@ -80,8 +80,10 @@ pub struct World {
     pub unanswered: Option<ResourceKind>,
     /// Whether such a call does not even get as far as a connection.
     pub unreached: bool,
+    /// Whether schedules may be made, and not moved.
+    pub unmovable: bool,
     pub used_until: Timestamp,
-    cloud: ModelCloud,
+    pub cloud: ModelCloud,
     tasks_seen_at: Option<Timestamp>,
     watch: Option<Watch>,
     pub events: Vec<Event>,
@@ -101,6 +103,7 @@ impl World {
             refused: None,
             unanswered: None,
             unreached: false,
+            unmovable: false,
             used_until: at(0),
             cloud: ModelCloud::new(),
             tasks_seen_at: None,
@@ -321,8 +324,15 @@ impl World {
         let outcome = match &step {
             Step::Ensure { spec, adopt, .. } => self.cloud.ensure(self.now, key, spec, *adopt),
             Step::Arm { arming, .. } => {
-                let schedules = arming.schedules.iter().map(|it| (it.name.clone(), it.at)).collect();
+                let made = arming.schedules.iter().filter(|it| !(self.unmovable && it.known));
+                let schedules: Vec<_> = made.map(|it| (it.name.clone(), it.at)).collect();
+                let all = schedules.len() == arming.schedules.len();
                 self.journal(Event::Scheduled { schedules });
+                if !all {
+                    let fault = Fault { operation: "scheduler:UpdateSchedule".into(), ..fault(FaultClass::Denied) };
+                    self.journal(Event::Failed { key: Some(key), action, fault });
+                    return;
+                }
                 Ok((Effect::AlreadyThere, None))
             }
             Step::Admit { admission, .. } => {

@@ -104,6 +104,8 @@ pub enum LimitKind {
     Keep,
     /// Money of a budget that several sessions share.
     SharedBudget,
+    /// A schedule outside the task that cannot be moved.
+    Net,
 }
 
 impl LimitKind {
@@ -120,6 +122,7 @@ impl LimitKind {
             LimitKind::Credentials => "credentials",
             LimitKind::Keep => "keep",
             LimitKind::SharedBudget => "shared_budget",
+            LimitKind::Net => "net",
         }
     }
 }
