@@ -186,7 +186,8 @@ pub(super) fn acted(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts, se
     let cause = deadline(turn).cause;
     let set_for = set_for.or(served).map(|at| format!(", set for {at}")).unwrap_or_default();
     let detail = format!("the schedules outside the task stopped {key}{set_for}: {}", cause.describe());
-    turn.end(cause, detail, Stage::Teardown);
+    let stage = if cause == Cause::HoursClosed { turn.policy().end.on_hours } else { Stage::Teardown };
+    turn.end(cause, detail, stage);
     true
 }
 
@@ -258,6 +259,7 @@ fn off(set: Timestamp, at: Timestamp, now: Timestamp) -> bool {
 /// Every schedule that the session wants as things stand: only of what exists and is ours.
 fn all(turn: &Turn<'_>) -> Vec<Scheduled> {
     let deadline = deadline(turn);
+    // What stops and what removes need not have the same deadline: a session outside its hours may be kept, stopped.
     let (stops, removals) = (base(turn, deadline.at), base(turn, deadline.removal));
     let mut list = Vec::new();
     let mut add = |[first, again]: [String; 2], offsets: [u64; 2], call: ScheduledCall| {

@@ -543,3 +543,28 @@ fn a_task_that_the_session_s_own_schedules_stopped_ends_it_by_what_they_stand_fo
     let detail = &world.record.ending.as_ref().unwrap().detail;
     assert!(detail.contains("the schedules outside the task stopped task 1, set for"), "{detail}");
 }
+
+#[test]
+fn the_close_of_the_hours_is_in_the_net_and_what_is_to_be_kept_is_not_removed_by_it() {
+    for kept in [false, true] {
+        let mut rules = netted();
+        rules.limits.idle_timeout = None;
+        let close = (at(0) + Span::from_mins(30)).to_chrono();
+        let end_cron = close.format("%M %H * * *").to_string();
+        rules.limits.hours = Some(crate::domain::policy::Hours { end_cron, zone: "UTC".into() });
+        rules.end.on_hours = if kept { Stage::Stop } else { Stage::Teardown };
+        let mut world = World::new(rules, 45);
+        world.used_until = at(1_000_000);
+        world.run_until(PLENTY, running);
+        let closes = world.policy.limits.hours.as_ref().unwrap().first_close_after(at(0)).unwrap();
+        let set = &world.record.schedules;
+        assert!(set["task-1-stop"] <= closes && closes.since(set["task-1-stop"]) <= Span::from_mins(1), "{set:?}");
+        assert_eq!(set["cluster-delete"] > closes + Span::from_mins(15), kept, "{set:?}");
+        let stopped = if kept { Phase::Stopping } else { Phase::Ended };
+        world.run_until(PLENTY, |record| record.phase == stopped && record.current_task().is_none());
+        pass(&mut world, Span::from_mins(20));
+        let set = world.record.schedules["cluster-delete"];
+        assert!(!kept || set > world.now, "what is kept would be removed: {set}");
+        assert_eq!(cause(&finished(world)), Cause::HoursClosed);
+    }
+}

@@ -3,7 +3,7 @@
 //! Guarantee: a forecast assumes that what costs now goes on costing; it is never lower than what is spent already.
 
 use crate::domain::{
-    model::{Cause, Forecast, Money, RateCard, Record, Span, Timestamp},
+    model::{Cause, Forecast, Money, RateCard, Record, Span, Stage, Timestamp},
     policy::Policy,
 };
 
@@ -39,18 +39,18 @@ pub struct Deadline {
     pub at: Timestamp,
     /// What the session would end for then.
     pub cause: Cause,
-    /// From then on the rest may be removed. Never before.
+    /// From then on the rest may be removed. Later where a session is kept, stopped, outside its hours.
     pub removal: Timestamp,
 }
 
-/// The instant at which something in the cloud must have stopped the tasks, so that budget and longest lifetime
+/// The instant at which something in the cloud must have stopped the tasks, so that budget, longest lifetime and hours
 /// hold without labguard: see [`deadlines`].
 #[must_use]
 pub fn deadline(record: &Record, policy: &Policy, card: &RateCard, budget: Money, now: Timestamp) -> Timestamp {
     deadlines(record, policy, card, budget, now).at
 }
 
-/// The soonest of the hard end of its lifetime, its fixed end, and of when the budget, less what the
+/// The soonest of the hard end of its lifetime, its fixed end, the close of its hours, and of when the budget, less what the
 /// stop itself costs, is spent at the highest rate of the policy.
 #[must_use]
 pub fn deadlines(record: &Record, policy: &Policy, card: &RateCard, budget: Money, now: Timestamp) -> Deadline {
@@ -62,8 +62,19 @@ pub fn deadlines(record: &Record, policy: &Policy, card: &RateCard, budget: Mone
     let money = time_to_spend(left, rate).map_or(Timestamp::MAX, |span| now + span);
     let fixed = policy.limits.ends_at.unwrap_or(Timestamp::MAX);
     let ends = [(money, Cause::Budget), (lifetime, Cause::Lifetime), (fixed, Cause::EndTime)];
-    let (at, cause) = ends.into_iter().min_by_key(|(at, _)| *at).unwrap_or((lifetime, Cause::Lifetime));
-    Deadline { at, cause, removal: at }
+    let (removal, cause) = ends.into_iter().min_by_key(|(at, _)| *at).unwrap_or((lifetime, Cause::Lifetime));
+    let close = closes(record, policy).unwrap_or(Timestamp::MAX);
+    if close >= removal {
+        return Deadline { at: removal, cause, removal };
+    }
+    let kept = policy.end.on_hours == Stage::Stop;
+    Deadline { at: close, cause: Cause::HoursClosed, removal: if kept { removal } else { close } }
+}
+
+/// When its hours close; a session that is stopped already is outside of them.
+fn closes(record: &Record, policy: &Policy) -> Option<Timestamp> {
+    let hours = policy.limits.hours.as_ref().filter(|_| record.ending.is_none())?;
+    hours.first_close_after(record.opened_at.max(record.resumed_at.unwrap_or_default())).ok()
 }
 
 #[cfg(test)]
