@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use labguard::{
     domain::{
-        model::{Cause, Extension, LimitKind, Money, Net, Phase, Request, ResourceKind, Span},
+        model::{Cause, Extension, LimitKind, Money, Net, Phase, Removal, Request, ResourceKind, Span},
         policy::{Policy, RunMode},
     },
     reconcile::status::{NetStatus, NetWord, SessionStatus},
@@ -325,6 +325,38 @@ async fn schedules_that_cannot_be_moved_are_told_and_what_they_stop_is_not_run_a
     assert!(matches!(receipt.cause, Some(Cause::Budget | Cause::Lifetime)), "{:?}", receipt.cause);
     assert!(receipt.cause_detail.contains("the schedules outside the task stopped task 1"), "{}", receipt.cause_detail);
     assert_eq!(receipt.resources.iter().filter(|it| it.key.kind == ResourceKind::Task).count(), 1);
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_somebody_deletes_is_missed_and_made_anew() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let before = names(&house);
+    let id: labguard::domain::model::SessionId = session.id.parse().unwrap();
+    let owner = labguard::cloud::Owner { session: &id, owner: "somebody" };
+    let removal = Removal {
+        name: format!("labguard-{id}"),
+        id: None,
+        cluster: None,
+        vpc: None,
+        reason: String::new(),
+        mark: None,
+        address: None,
+    };
+    house.parts.cloud.remove(owner, ResourceKind::ScheduleGroup, &removal).await.unwrap();
+    assert_eq!(names(&house), NOTHING);
+    let began = tokio::time::Instant::now();
+    let missed = session.until("missed", |status| scheduler(status).state == NetWord::Fails).await;
+    assert!(scheduler(&missed).detail.contains("removed from outside"), "{:?}", scheduler(&missed));
+    session.until("in the net", |status| scheduler(status).state == NetWord::Holds).await;
+    assert!(began.elapsed() < Duration::from_secs(12 * 60), "{:?}", began.elapsed());
+    assert_eq!(names(&house), before);
+    session.ended().await;
     assert_eq!(house.left(), NOTHING);
 }
 

@@ -8,7 +8,7 @@
 use crate::domain::{
     meter,
     model::{
-        Arming, Cause, Event, Fault, FaultClass, Life, Limit, LimitKind, Money, NET_STOPPED, Net, Record,
+        Arming, Cause, Event, Fault, FaultClass, Life, Limit, LimitKind, Money, NET_STOPPED, Net, Observed, Record,
         Resource, ResourceKey, ResourceKind, Scheduled, ScheduledCall, Span, Spec, Stage, Step, TaskFacts, Timestamp,
         stops_of,
     },
@@ -65,6 +65,9 @@ const LET_GO_AFTER: Span = Span::from_mins(2);
 
 /// See [`LET_GO_AFTER`].
 const LET_GO_TRIES: u32 = 4;
+
+/// For how long a new group may be missing from reads.
+const VISIBLE_WITHIN: Span = Span::from_mins(1);
 
 /// Offsets from the deadline: a call that AWS refuses is lost, so each waits for what must be gone before it, and comes
 /// once more (aws-facts §6.2, §11).
@@ -347,6 +350,19 @@ fn told(fault: &Fault) -> String {
     Fault { request_id: None, advice, ..fault.clone() }.to_string()
 }
 
+/// Notes that the group is not there any more, or is somebody else's: its schedules went with it.
+pub(super) fn notice(turn: &mut Turn<'_>) {
+    let old = live(turn, GROUP).and_then(|group| group.live_at).is_some_and(|at| turn.now.since(at) >= VISIBLE_WITHIN);
+    let lost = match turn.seen.of(GROUP) {
+        Observed::Absent => true,
+        Observed::Present(seen) => !seen.ours,
+        Observed::Unknown => false,
+    };
+    if wanted(turn) && old && lost && turn.ending_stage() != Some(Stage::Teardown) {
+        turn.note(Event::Vanished { key: GROUP });
+    }
+}
+
 /// Notes whether the net holds, as soon as that is known and when it changes; ends what requires it and cannot have it.
 pub(super) fn judge(turn: &mut Turn<'_>) {
     if !wanted(turn) {
@@ -373,6 +389,10 @@ pub(super) fn judge(turn: &mut Turn<'_>) {
 fn verdict(turn: &Turn<'_>) -> Option<(bool, String)> {
     if let Some(why) = lost(turn, GROUP).or_else(|| lost(turn, ROLE)) {
         return Some((false, why));
+    }
+    if let Some(group) = turn.record.resources.get(&GROUP).filter(|it| it.ours && it.life == Life::Gone) {
+        let again = if turn.record.ending.is_none() { ", and is made anew" } else { "" };
+        return Some((false, format!("its schedule group {} was removed from outside{again}", group.name)));
     }
     let group = live(turn, GROUP)?;
     let all = all(turn);

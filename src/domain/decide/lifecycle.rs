@@ -18,6 +18,7 @@ use crate::domain::{
 pub(super) fn run(turn: &mut Turn<'_>) {
     pricing::note(turn);
     taking_in::run(turn);
+    fuse::notice(turn);
     idleness::note_activity(turn);
     if turn.ending_stage() != Some(Stage::Teardown) {
         limits::enforce(turn);

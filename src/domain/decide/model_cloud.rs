@@ -87,6 +87,11 @@ impl ModelCloud {
         }
     }
 
+    /// Somebody else takes a thing away.
+    pub fn take_away(&mut self, kind: ResourceKind) {
+        self.things.remove(&ResourceKey::only(kind));
+    }
+
     /// What has become of it by then: an application's tasks start and end, a service puts new ones in their place.
     pub fn advance(&mut self, now: Timestamp, app: App, run: RunMode) {
         let mut released = None;

@@ -6,7 +6,7 @@ use crate::domain::model::{Limit, LimitKind, Outlook, Phase, Plan, Span, Stage, 
 use super::{
     fuse, idleness, limits, sentinel,
     turn::{Turn, serving},
-    wants::{BLOCKED, FAST, SLOW, pace},
+    wants::{BLOCKED, FAST, SLOW, net_look, pace},
 };
 
 /// Nothing is ever due sooner than this again.
@@ -63,6 +63,9 @@ fn wake(turn: &mut Turn<'_>, outlook: &Outlook) -> Option<Timestamp> {
     if let Some(pace) = pace(&turn.record, policy, turn.seen) {
         let last = turn.seen.tasks_seen_at.filter(|seen| *seen <= now);
         turn.due.push(last.map_or(now, |last| last + pace));
+    }
+    if let Some(at) = net_look(&turn.record, policy, turn.seen) {
+        turn.due.push(at.max(now + FRESH));
     }
     if turn.ending_stage() == Some(Stage::Teardown) && turn.record.ours_left().next().is_none() {
         turn.due.push(now + if turn.record.phase == Phase::Stuck { BLOCKED } else { FAST });

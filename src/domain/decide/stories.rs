@@ -545,6 +545,24 @@ fn a_task_that_the_session_s_own_schedules_stopped_ends_it_by_what_they_stand_fo
 }
 
 #[test]
+fn a_group_that_somebody_takes_away_is_missed_within_minutes_and_made_anew() {
+    let mut rules = netted();
+    rules.limits.idle_timeout = None;
+    let mut world = World::new(rules, 44);
+    world.used_until = at(1_000_000);
+    world.run_until(PLENTY, running);
+    let set = world.record.schedules.len();
+    world.cloud.take_away(ResourceKind::ScheduleGroup);
+    let taken = world.now;
+    world.run_until(PLENTY, |record| record.nets[&Net::Scheduler].detail.contains("removed from outside"));
+    assert!(world.now.since(taken) < Span::from_mins(12) && net(&world) == Some(false), "{}", world.now);
+    world.run_until(PLENTY, |record| record.nets[&Net::Scheduler].holds);
+    assert!(world.now.since(taken) < Span::from_mins(13));
+    assert_eq!(world.record.schedules.len(), set);
+    finished(world);
+}
+
+#[test]
 fn the_close_of_the_hours_is_in_the_net_and_what_is_to_be_kept_is_not_removed_by_it() {
     for kept in [false, true] {
         let mut rules = netted();

@@ -85,6 +85,7 @@ pub struct World {
     pub used_until: Timestamp,
     pub cloud: ModelCloud,
     tasks_seen_at: Option<Timestamp>,
+    net_looked_at: Option<Timestamp>,
     watch: Option<Watch>,
     pub events: Vec<Event>,
 }
@@ -107,6 +108,7 @@ impl World {
             used_until: at(0),
             cloud: ModelCloud::new(),
             tasks_seen_at: None,
+            net_looked_at: None,
             watch: None,
             events: Vec::new(),
             policy,
@@ -217,7 +219,11 @@ impl World {
     fn observe(&mut self) -> Observation {
         let mut seen =
             Observation { tasks_seen_at: self.tasks_seen_at, health: self.health(), ..Observation::default() };
+        seen.net_looked_at = self.net_looked_at;
         for want in wants(&self.record, &self.policy, &seen, self.now) {
+            if want == Want::Resource(ResourceKey::only(ResourceKind::ScheduleGroup)) {
+                self.net_looked_at = Some(self.now);
+            }
             if self.dice.percent(self.trouble)
                 || self.refused.or(self.unanswered).is_some_and(|kind| want == Want::Resource(ResourceKey::only(kind)))
             {
@@ -248,7 +254,7 @@ impl World {
                 }
             }
         }
-        seen.tasks_seen_at = self.tasks_seen_at;
+        (seen.tasks_seen_at, seen.net_looked_at) = (self.tasks_seen_at, self.net_looked_at);
         seen.health = self.health();
         let sign = if self.used_until >= self.now {
             Sign::Active { since: at(0), last: self.now, what: "1 request".into() }
