@@ -249,6 +249,12 @@ pub fn gauges(status: &SessionStatus) -> SessionGauges {
         idle: status.idle,
         spend: status.spend,
         budget_left: status.budget_left,
+        nets: status
+            .nets
+            .iter()
+            .filter(|net| net.state != NetWord::Off)
+            .map(|net| (net.net, net.state == NetWord::Holds))
+            .collect(),
         limits: status.limits.iter().map(|limit| (limit.kind, limit.at.since(status.at))).collect(),
         restarts: status.restarts,
         things_left: status.things_left,

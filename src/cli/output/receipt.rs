@@ -232,6 +232,9 @@ nothing left: two clean passes of fresh reads
         group.remark = Some("the schedule group lab may be left; `labguard sweep` finds it".into());
         let text = receipt(Look::PLAIN, Zone::UTC, &open);
         assert!(text.contains("–             NOT PROVEN"), "{text}");
-        assert!(text.contains("\nnot proven clean: the schedule group lab may be left; `labguard sweep` finds it\n"), "{text}");
+        assert!(
+            text.contains("\nnot proven clean: the schedule group lab may be left; `labguard sweep` finds it\n"),
+            "{text}"
+        );
     }
 }
