@@ -165,6 +165,7 @@ pub(crate) fn receipt() -> Receipt {
                 ours: true,
                 born_at: Some(opened_at + Span::from_secs(2)),
                 gone_at: Some(noon()),
+                remark: None,
             },
             ReceiptResource {
                 key: ResourceKey::only(ResourceKind::ExecutionRole),
@@ -173,6 +174,7 @@ pub(crate) fn receipt() -> Receipt {
                 ours: false,
                 born_at: Some(opened_at + Span::from_secs(2)),
                 gone_at: None,
+                remark: None,
             },
         ],
         lines: vec![CostLine {

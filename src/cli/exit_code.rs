@@ -76,7 +76,9 @@ impl ExitCode {
             ExitCode::NoDaemon => "no daemon answers at the address, or it refuses the token",
             ExitCode::NotFound => "no session or policy of that name, or several",
             ExitCode::Refused => "refused in the present state: already live, already ended, beyond a hard limit",
-            ExitCode::LeftBehind => "something is still there: a session is stuck, or a sweep found or left something",
+            ExitCode::LeftBehind => {
+                "something is still there, or may be: a session is stuck, its receipt is not proven clean, or a sweep found or left something"
+            }
             ExitCode::AwsRefused => "AWS refused or could not be asked: credentials, rights, quota, network",
             ExitCode::Internal => "labguard itself failed: journal, output, no answer in time, or a bug",
             ExitCode::Interrupted => "interrupted by Ctrl-C or a signal; the message says what goes on",

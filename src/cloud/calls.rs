@@ -4,6 +4,7 @@
 //! Must never log or report a parameter of a call (secrets are among them).
 
 use std::{
+    cell::Cell,
     collections::BTreeSet,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
@@ -14,11 +15,14 @@ use aws_smithy_runtime_api::{
     client::{
         interceptors::{
             Intercept,
-            context::{BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef},
+            context::{
+                BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+                FinalizerInterceptorContextRef,
+            },
             dyn_dispatch_hint,
         },
         orchestrator::{HttpResponse, Metadata},
-        result::SdkError,
+        result::{ConnectorError, SdkError},
         runtime_components::RuntimeComponents,
     },
 };
@@ -95,7 +99,18 @@ fn prefix(service: &str) -> String {
     }
 }
 
-/// Notes the action of everything that is sent, whoever sends it, and the date of every answer.
+tokio::task_local! {
+    /// Whether a try of the present call came as far as a connection: then something of it may have been sent.
+    static SENT: Cell<bool>;
+}
+
+/// Whether a try failed before there was a connection: no such name, nobody there, no way to it.
+fn is_unconnected(error: &ConnectorError) -> bool {
+    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
+    causes.filter_map(|error| error.downcast_ref::<hyper_util::client::legacy::Error>()).any(|error| error.is_connect())
+}
+
+/// Notes the action of everything that is sent, whoever sends it, whether anything of it was, and the date of every answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
     pub(crate) actions: Actions,
@@ -133,6 +148,20 @@ impl Intercept for Note {
         self.skew.note(context.response());
         Ok(())
     }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let failed = context.output_or_error().and_then(Result::err);
+        if !failed.and_then(|error| error.as_connector_error()).is_some_and(is_unconnected) {
+            // Nobody listens where an operation is invoked outside of `Cloud::call`.
+            let _ = SENT.try_with(|sent| sent.set(true));
+        }
+        Ok(())
+    }
 }
 
 impl Cloud {
@@ -149,7 +178,12 @@ impl Cloud {
             pace.take(operation).await;
         }
         let start = tokio::time::Instant::now();
-        let answer = sent.await.map_err(|error| of_sdk(operation, error));
+        let asked = async {
+            let answer = sent.await;
+            (answer, SENT.with(Cell::get))
+        };
+        let (answer, was_sent) = SENT.scope(Cell::new(false), asked).await;
+        let answer = answer.map_err(|error| of_sdk(operation, error, was_sent));
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         let outcome = match &answer {
             Ok(_) => CallOutcome::Ok,
@@ -176,6 +210,65 @@ impl Cloud {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use tokio::net::TcpListener;
+
+    use super::super::{CloudConfig, Owner};
+    use crate::{
+        clock::Clock,
+        domain::model::{Fault, ResourceKey, ResourceKind, SessionId, Spec, Timestamp},
+    };
+
+    /// What comes of a creation at that endpoint.
+    async fn asked(endpoint: &str, tries: u32) -> Fault {
+        let mut config = CloudConfig::new("us-east-1", Clock::simulated(Timestamp::from_millis(1_790_000_000_000)));
+        config.static_credentials = Some(("labguard-sandbox".into(), "secret".into()));
+        config.endpoint_url = Some(endpoint.to_owned());
+        config.max_attempts = tries;
+        let cloud = Cloud::connect(config).await;
+        let session: SessionId = "lab-1".parse().unwrap();
+        let owner = Owner { session: &session, owner: "me" };
+        let spec = Spec::ScheduleGroup { name: "labguard-lab-1".into() };
+        cloud.ensure(owner, ResourceKey::only(ResourceKind::ScheduleGroup), &spec, false).await.unwrap_err()
+    }
+
+    async fn listener() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        (listener, endpoint)
+    }
+
+    #[tokio::test]
+    async fn a_call_counts_as_never_sent_where_no_try_of_it_came_as_far_as_a_connection() {
+        let (nobody, endpoint) = listener().await;
+        drop(nobody);
+        let refused = asked(&endpoint, 2).await;
+        assert!(refused.was_never_sent() && refused.class == FaultClass::Transient, "{refused:?}");
+        let nameless = asked("http://scheduler.xx-nowhere-1.labguard.invalid", 1).await;
+        assert!(nameless.was_never_sent(), "{nameless:?}");
+
+        let (silent, endpoint) = listener().await;
+        tokio::spawn(async move {
+            loop {
+                drop(silent.accept().await);
+            }
+        });
+        let broken = asked(&endpoint, 2).await;
+        assert!(!broken.was_never_sent() && broken.is_unanswered(), "{broken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_first_try_was_sent_is_not_called_unsent_by_its_last() {
+        let (once, endpoint) = listener().await;
+        tokio::spawn(async move {
+            let taken = once.accept().await;
+            drop(once);
+            tokio::task::yield_now().await;
+            drop(taken);
+        });
+        let fault = asked(&endpoint, 2).await;
+        assert!(!fault.was_never_sent() && fault.is_unanswered(), "{fault:?}");
+    }
 
     #[test]
     fn services_are_named_as_iam_names_them() {

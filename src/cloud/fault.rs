@@ -101,7 +101,8 @@ pub fn classify(code: &str, message: &str, status: u16) -> FaultClass {
         | "RequestTimeout"
         | "RequestTimeoutException"
         | "Timeout"
-        | "Connection" => FaultClass::Transient,
+        | "Connection"
+        | Fault::UNREACHED => FaultClass::Transient,
         "NoSuchEntity" | "NoSuchEntityException" | "NAME_UNKNOWN" | "MANIFEST_UNKNOWN" | "BLOB_UNKNOWN" | "MISSING" => {
             FaultClass::NotFound
         }
@@ -259,8 +260,8 @@ pub fn of_failure(operation: &str, reason: Option<&str>, detail: Option<&str>) -
     fault(operation, code, &message, 200, None)
 }
 
-/// What an SDK error means.
-pub(crate) fn of_sdk<E>(operation: &str, error: SdkError<E, HttpResponse>) -> Refusal<E>
+/// What an SDK error means. `was_sent`: whether a try of the call came as far as a connection.
+pub(crate) fn of_sdk<E>(operation: &str, error: SdkError<E, HttpResponse>, was_sent: bool) -> Refusal<E>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -275,6 +276,9 @@ where
             let shown = format!("HTTP status {status}");
             let code = meta.code().unwrap_or("Unknown");
             fault(operation, code, meta.message().unwrap_or(&shown), status, request_id)
+        }
+        SdkError::DispatchFailure(failure) if !was_sent && (failure.is_io() || failure.is_timeout()) => {
+            fault(operation, Fault::UNREACHED, &with_causes(&error), 0, None)
         }
         SdkError::TimeoutError(_) => fault(operation, "Timeout", "no answer within the time-out", 0, None),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
@@ -330,7 +334,7 @@ mod tests {
         struct Outer(#[source] Inner);
         let error: SdkError<aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError, HttpResponse> =
             SdkError::construction_failure(Outer(Inner));
-        let fault = of_sdk("sts:GetCallerIdentity", error).fault;
+        let fault = of_sdk("sts:GetCallerIdentity", error, true).fault;
         assert_eq!((fault.class, fault.code.as_str()), (C::Expired, "NoCredentials"));
         assert_eq!(
             fault.message,

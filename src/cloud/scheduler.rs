@@ -18,8 +18,8 @@ use super::{
     tagged::Tagged,
 };
 use crate::domain::model::{
-    Arming, Effect, Fault, FaultClass, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Scheduled, ScheduledCall,
-    Sighting, Timestamp,
+    Arming, Effect, Fault, FaultClass, NET_STOPPED, OWNER_TAG, Removal, ResourceKind, SESSION_TAG, Scheduled,
+    ScheduledCall, Sighting, Timestamp,
 };
 
 const CREATE_GROUP: &str = "scheduler:CreateScheduleGroup";
@@ -69,7 +69,7 @@ pub(crate) struct Scheduler {
 impl Scheduler {
     /// With everything from the shared configuration; `endpoint` overrides it.
     pub(crate) fn new(sdk: &SdkConfig, region: &str, endpoint: Option<&str>, note: &Note) -> Self {
-        let endpoint = SCHEDULER.endpoint(sdk, endpoint, format!("https://scheduler.{region}.amazonaws.com"));
+        let endpoint = SCHEDULER.endpoint(sdk, endpoint, SCHEDULER.regional(region));
         let call = |action, method| SCHEDULER.rest(sdk, action, method, region, &endpoint, note.clone());
         Self {
             create_group: call("CreateScheduleGroup", "POST"),
@@ -185,7 +185,7 @@ fn instant(at: Timestamp) -> String {
 fn target(call: &ScheduledCall) -> (&'static str, Value) {
     match call {
         ScheduledCall::StopTask { cluster, task } => {
-            let reason = "labguard: the deadline of budget and lifetime, without labguard";
+            let reason = format!("{NET_STOPPED} its budget, lifetime or hours, without labguard");
             ("ecs:stopTask", json!({ "Cluster": cluster, "Task": task, "Reason": reason }))
         }
         ScheduledCall::DeleteService { cluster, service } => {
@@ -219,6 +219,28 @@ fn body(partition: &str, arming: &Arming, schedule: &Scheduled) -> String {
         },
     })
     .to_string()
+}
+
+/// Whether the next call of that operation would fail as this one did: it is not asked for then.
+fn is_shared(fault: &Fault, operation: &str) -> bool {
+    let of_one = matches!(fault.class, FaultClass::Rejected | FaultClass::Conflict | FaultClass::NotFound)
+        || fault.class == FaultClass::Transient && !fault.own;
+    !of_one && (fault.operation == operation || ![CREATE, UPDATE].contains(&fault.operation.as_str()))
+}
+
+/// Several faults as one: the first, and what the others say that it does not.
+fn together(faults: Vec<Fault>) -> Option<Fault> {
+    let mut faults = faults.into_iter();
+    let mut first = faults.next()?;
+    let mut told = vec![(first.operation.clone(), first.code.clone())];
+    for fault in faults {
+        let kind = (fault.operation.clone(), fault.code.clone());
+        if !told.contains(&kind) {
+            first.message = format!("{}; besides, {} answered {}: {}", first.message, kind.0, kind.1, fault.message);
+            told.push(kind);
+        }
+    }
+    Some(first)
 }
 
 impl Cloud {
@@ -295,23 +317,30 @@ impl Cloud {
         Err(fault::own(FaultClass::Dependency, DELETE_GROUP, "StillThere", text, None))
     }
 
-    /// Sets schedules, or moves them; tells which are set.
+    /// Sets schedules, or moves them, in their order; tells which are set.
     ///
     /// # Errors
-    /// AWS's refusal of the first that it refuses, with those that were set before.
+    /// AWS's first refusal, with the others' in its words, and those that are set all the same.
     pub async fn arm(
         &self,
         owner: Owner<'_>,
         arming: &Arming,
     ) -> Result<Vec<(String, Timestamp)>, (Vec<(String, Timestamp)>, Fault)> {
-        let mut set = Vec::new();
+        let (mut set, mut faults) = (Vec::new(), Vec::new());
         for schedule in &arming.schedules {
+            let operation = if schedule.known { UPDATE } else { CREATE };
+            if faults.iter().any(|fault| is_shared(fault, operation)) {
+                continue;
+            }
             match self.set(owner, arming, schedule).await {
                 Ok(()) => set.push((schedule.name.clone(), schedule.at)),
-                Err(fault) => return Err((set, fault)),
+                Err(fault) => faults.push(fault),
             }
         }
-        Ok(set)
+        match together(faults) {
+            None => Ok(set),
+            Some(fault) => Err((set, fault)),
+        }
     }
 
     async fn set(&self, owner: Owner<'_>, arming: &Arming, schedule: &Scheduled) -> Result<(), Fault> {
@@ -395,6 +424,22 @@ impl Cloud {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_all_would_be_refused_for_is_asked_once_and_several_faults_are_told_together() {
+        let denied = fault::fault(UPDATE, "AccessDeniedException", "no", 403, None);
+        assert!(is_shared(&denied, UPDATE) && !is_shared(&denied, CREATE));
+        let wrong = fault::fault(CREATE, "ValidationException", "no such time", 400, None);
+        assert!(!is_shared(&wrong, CREATE));
+        let lost = fault::fault(CREATE, "Timeout", "no answer", 0, None);
+        assert!(is_shared(&lost, CREATE));
+        let nobody = fault::fault("sts:GetCallerIdentity", "ExpiredToken", "old", 403, None);
+        assert!(is_shared(&nobody, CREATE) && is_shared(&nobody, UPDATE));
+        let told = together(vec![wrong.clone(), denied.clone(), wrong.clone(), denied]).unwrap();
+        assert_eq!((told.class, told.operation.as_str()), (wrong.class, CREATE));
+        assert_eq!(told.message, "no such time; besides, scheduler:UpdateSchedule answered AccessDeniedException: no");
+        assert_eq!(together(Vec::new()), None);
+    }
 
     #[test]
     fn a_schedule_is_written_as_the_facts_have_it() {

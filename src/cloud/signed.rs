@@ -114,6 +114,11 @@ impl Service {
             .unwrap_or(aws)
     }
 
+    /// AWS's own address of it in a region, in that region's partition.
+    pub(super) fn regional(&self, region: &str) -> String {
+        format!("https://{}.{region}.{}", self.name, dns_suffix(region))
+    }
+
     /// `AWS_ENDPOINT_URL_EC2`, or `endpoint_url` of the profile's `ec2` section.
     fn configured(&self, sdk: &SdkConfig) -> Option<String> {
         if sdk.get_origin("endpoint_url").is_client_config() {
@@ -252,6 +257,11 @@ impl Service {
     }
 }
 
+/// What the names of AWS's endpoints end in, by the partition of the region.
+fn dns_suffix(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
 /// `{"__type": "…#AccessDeniedException", "message": "…"}`, JSON 1.1's shape of an error; the request id is in a header,
 /// which the runtime keeps.
 #[derive(Debug, serde::Deserialize)]
@@ -273,6 +283,25 @@ pub(super) fn json_refusal(text: &str) -> Option<ErrorMetadata> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_is_in_the_partition_of_its_region() {
+        let service = Service {
+            name: "scheduler",
+            id: "Scheduler",
+            version: "1",
+            content_type: "application/json",
+            target: None,
+            refusal: json_refusal,
+        };
+        for (region, address) in [
+            ("us-east-1", "https://scheduler.us-east-1.amazonaws.com"),
+            ("us-gov-west-1", "https://scheduler.us-gov-west-1.amazonaws.com"),
+            ("cn-north-1", "https://scheduler.cn-north-1.amazonaws.com.cn"),
+        ] {
+            assert_eq!(service.regional(region), address);
+        }
+    }
 
     #[test]
     fn a_refusal_keeps_its_code_without_its_namespace() {

@@ -19,6 +19,7 @@ pub(super) const fn of(event: &Event) -> &'static str {
         Event::Done { .. } => "done",
         Event::Failed { .. } => "failed",
         Event::Vanished { .. } => "vanished",
+        Event::Unproven { .. } => "unproven",
         Event::TaskSeen { .. } => "task_seen",
         Event::TaskLost { .. } => "task_lost",
         Event::Restarting { .. } => "restarting",
@@ -41,7 +42,7 @@ pub(super) const fn of(event: &Event) -> &'static str {
 }
 
 /// Every name this version knows.
-pub(super) const KNOWN: [&str; 32] = [
+pub(super) const KNOWN: [&str; 33] = [
     "opened",
     "policy_changed",
     "identified",
@@ -51,6 +52,7 @@ pub(super) const KNOWN: [&str; 32] = [
     "done",
     "failed",
     "vanished",
+    "unproven",
     "task_seen",
     "task_lost",
     "restarting",

@@ -157,6 +157,7 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
         },
         26 => Event::Scheduled { schedules: vec![(text, at)] },
         27 => Event::NetChanged { net: Net::ALL[pick(2)], holds: salt.is_multiple_of(2), detail: text },
+        29 => Event::Unproven { key, why: text },
         28 => Event::Admitted { ingress: vec![Ingress { port: 5000, sources: vec![text] }] },
         _ => Event::Metered { put_metric_calls: salt, metric_hours: salt, metrics_read: salt },
     }

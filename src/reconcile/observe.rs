@@ -37,6 +37,7 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> 
         memory.watcher.as_ref().map(super::watcher::Watcher::reading).unwrap_or_default();
     Observation {
         tasks_seen_at: memory.tasks_seen_at,
+        net_looked_at: memory.net_looked_at,
         health,
         activity,
         credentials: engine.cloud.credentials(policy.credentials_lead()),
@@ -80,6 +81,9 @@ pub fn watch_clock(engine: &Engine, slot: &Slot) {
 
 /// Answers `wants`, and adds what is known then.
 pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy, wants: &[Want]) -> Observation {
+    if wants.contains(&Want::Resource(ResourceKey::only(ResourceKind::ScheduleGroup))) {
+        lock(&slot.memory).net_looked_at = Some(engine.clock.now());
+    }
     let answers = join_all(wants.iter().map(|want| async move {
         match want {
             Want::Resource(key) => Answer::Resource(*key, look(engine, record, *key).await),

@@ -28,6 +28,8 @@ use crate::{
 pub struct Memory {
     /// When its tasks were last read from the cloud.
     pub tasks_seen_at: Option<Timestamp>,
+    /// When the group of its schedules was last looked at, answered or not.
+    pub net_looked_at: Option<Timestamp>,
     /// Who watches its present task.
     pub watcher: Option<Watcher>,
     /// By what its sentinel knows us: the public half of its key.

@@ -87,7 +87,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
             })
             .collect(),
         things_left: record.ours_left().count(),
-        nets: nets(record, policy, outlook.sentinel_acts),
+        nets: nets(record, policy, plan),
         image: None,
         blockers: record.blockers.clone(),
         next_look: plan.wake_at,
@@ -100,7 +100,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
 }
 
 /// Which nets hold, and which do not and why.
-fn nets(record: &Record, policy: &Policy, sentinel_acts: Option<Timestamp>) -> Vec<NetStatus> {
+fn nets(record: &Record, policy: &Policy, plan: &Plan) -> Vec<NetStatus> {
     let of = |net: Net| {
         let required = policy.fuse.requires(net);
         let known = record.nets.get(&net).filter(|_| policy.fuse.has(net));
@@ -111,8 +111,8 @@ fn nets(record: &Record, policy: &Policy, sentinel_acts: Option<Timestamp>) -> V
             None => (NetWord::Pending, "being made".to_owned()),
         };
         let acts_at = match net {
-            Net::Scheduler => record.schedules.values().min().copied(),
-            Net::Sentinel => sentinel_acts,
+            Net::Scheduler => plan.outlook.net_acts_at,
+            Net::Sentinel => plan.outlook.sentinel_acts,
         };
         NetStatus { net, state, required, detail, acts_at }
     };
@@ -271,6 +271,12 @@ pub fn gauges(status: &SessionStatus) -> SessionGauges {
         idle: status.idle,
         spend: status.spend,
         budget_left: status.budget_left,
+        nets: status
+            .nets
+            .iter()
+            .filter(|net| net.state != NetWord::Off)
+            .map(|net| (net.net, net.state == NetWord::Holds))
+            .collect(),
         limits: status.limits.iter().map(|limit| (limit.kind, limit.at.since(status.at))).collect(),
         restarts: status.restarts,
         things_left: status.things_left,
@@ -290,7 +296,12 @@ pub fn tell(record: &Record, note: &Event) {
                 LimitKind::Idle | LimitKind::Budget | LimitKind::Lifetime => "; extend it if it is still needed",
                 LimitKind::Credentials => "; renew the credentials if it is still needed",
                 LimitKind::Keep => "; resume it if it is still needed",
-                LimitKind::EndTime | LimitKind::Hours | LimitKind::StartGrace | LimitKind::SharedBudget => "",
+                LimitKind::EndTime
+                | LimitKind::Hours
+                | LimitKind::StartGrace
+                | LimitKind::SharedBudget
+                | LimitKind::SentinelLease
+                | LimitKind::Net => "",
             };
             tracing::warn!(limit = limit.name(), %at, "the session ends in {lead}{advice}");
         }
@@ -310,6 +321,7 @@ pub fn tell(record: &Record, note: &Event) {
         }
         Event::Closed { .. } => tracing::info!("session closed"),
         Event::Verified { left } => tracing::info!(left = left.len(), "verification pass"),
+        Event::Unproven { key, why } => tracing::warn!(resource = %key, "let go without proof: {why}"),
         Event::Vanished { key } => tracing::info!(resource = %key, "proven gone"),
         _ => {}
     }
@@ -350,6 +362,7 @@ mod tests {
                     own: false,
                 },
             )),
+            unproven: None,
         }
     }
 

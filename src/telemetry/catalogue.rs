@@ -192,6 +192,15 @@ pub const SESSION_LIMIT: Metric = session(
     &["session", "name", "limit"],
     "Time until a limit ends the session if nothing changes, for each limit that is set",
 );
+/// Nets.
+pub const SESSION_NET_HOLDS: Metric = session(
+    "labguard_session_net_holds",
+    None,
+    Unit::One,
+    &["session", "name", "net"],
+    "Whether a net would end the session's spend without labguard: 1, or 0 while it is made, torn, or cannot be had; \
+     absent where the policy does not want it",
+);
 /// Phase.
 pub const SESSION_PHASE: Metric = session(
     "labguard_session_phase",
@@ -317,13 +326,14 @@ pub const BUILD_INFO: Metric = Metric {
 };
 
 /// Every metric, as documented.
-pub const ALL: [Metric; 19] = [
+pub const ALL: [Metric; 20] = [
     SESSION_HEALTHY,
     PROBE_LATENCY,
     SESSION_IDLE,
     SESSION_SPEND,
     SESSION_BUDGET_LEFT,
     SESSION_LIMIT,
+    SESSION_NET_HOLDS,
     SESSION_PHASE,
     SESSION_RESTARTS,
     SESSION_THINGS_LEFT,
@@ -342,7 +352,7 @@ pub const ALL: [Metric; 19] = [
 /// The metric of that name: `session_spend_dollars`, `labguard_session_spend_dollars` or `SessionSpend`.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Metric> {
-    static TABLE: [Metric; 19] = ALL;
+    static TABLE: [Metric; 20] = ALL;
     TABLE.iter().find(|metric| metric.name == name || metric.key() == name || metric.cloudwatch == Some(name))
 }
 

@@ -4,7 +4,7 @@
 //! else. Nothing comes back from here into a sum or a decision.
 
 use super::catalogue::{self, Metric};
-use crate::domain::model::{LimitKind, Money, Phase, SessionId, Span};
+use crate::domain::model::{LimitKind, Money, Net, Phase, SessionId, Span};
 
 /// One session's figures at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct SessionGauges {
     pub spend: Money,
     /// What is left of the budget after what teardown will still cost.
     pub budget_left: Money,
+    /// Whether each net that the policy wants holds.
+    pub nets: Vec<(Net, bool)>,
     /// Time until each limit that is set.
     pub limits: Vec<(LimitKind, Span)>,
     /// Restarts so far.
@@ -64,6 +66,10 @@ impl SessionGauges {
             let label = Some(("limit", limit.name()));
             samples.push(Sample { metric: catalogue::SESSION_LIMIT, label, value: seconds(*left) });
         }
+        for (net, holds) in &self.nets {
+            let (label, value) = (Some(("net", net.name())), f64::from(u8::from(*holds)));
+            samples.push(Sample { metric: catalogue::SESSION_NET_HOLDS, label, value });
+        }
         for phase in Phase::ALL {
             let value = f64::from(u8::from(phase == self.phase));
             samples.push(Sample { metric: catalogue::SESSION_PHASE, label: Some(("phase", phase.name())), value });
@@ -99,6 +105,7 @@ pub(super) mod staged {
             idle: Some(Span::from_secs(90)),
             spend: "0.0173425 USD".parse().unwrap(),
             budget_left: "1.25 USD".parse().unwrap(),
+            nets: vec![(Net::Sentinel, true), (Net::Scheduler, false)],
             limits: vec![(LimitKind::Idle, Span::from_mins(18)), (LimitKind::Lifetime, Span::from_mins(100))],
             restarts: 2,
             things_left: 7,
@@ -119,6 +126,16 @@ mod tests {
             assert!(!names.contains(&absent), "{absent}");
         }
         assert!(names.contains(&"session_spend_dollars"));
+    }
+
+    #[test]
+    fn a_net_that_does_not_hold_is_a_nought_and_one_that_is_off_is_absent() {
+        let of = |gauges: SessionGauges| {
+            let samples = gauges.samples().into_iter().filter(|sample| sample.metric == catalogue::SESSION_NET_HOLDS);
+            samples.map(|sample| (sample.label.unwrap().1, sample.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(staged::running()), [("sentinel", 1.0), ("scheduler", 0.0)]);
+        assert_eq!(of(SessionGauges { nets: vec![], ..staged::running() }), []);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use labguard::{
     domain::{
-        model::{Cause, Extension, Money, Net, Phase, Request, ResourceKind, Span},
+        model::{Cause, Extension, LimitKind, Money, Net, Phase, Removal, Request, ResourceKind, Span},
         policy::{Policy, RunMode},
     },
     reconcile::status::{NetStatus, NetWord, SessionStatus},
@@ -204,7 +204,9 @@ async fn with_the_first_policy_alone_a_session_runs_as_fast_makes_nothing_for_th
     let mut lasted = Vec::new();
     for wanted in [false, true] {
         let house = House::new(Latency::aws_like()).await;
-        for action in rights_of_the_net() {
+        // Rights that are asked beside an operation are none themselves.
+        let beside = ["scheduler:TagResource", "iam:PassRole"];
+        for action in rights_of_the_net().into_iter().filter(|action| !beside.contains(&action.as_str())) {
             house.sandbox.add_fault(format!("{action}=access-denied").parse().unwrap());
         }
         let mut policy = house.policy();
@@ -279,6 +281,85 @@ async fn a_task_waits_two_minutes_at_most_for_a_net_that_is_not_required() {
         session.ended().await;
         assert_eq!(house.left(), NOTHING, "{rule}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduler_that_never_answers_holds_up_neither_the_task_nor_the_end() {
+    let mut lasted = Vec::new();
+    for silent in [false, true] {
+        let house = House::new(Latency::fast()).await;
+        if silent {
+            house.sandbox.add_fault("scheduler:*=no-answer".parse().unwrap());
+        }
+        let session = house.open(netted(&house)).await;
+        let began = tokio::time::Instant::now();
+        session.until_live().await;
+        let up = began.elapsed();
+        session.ask(Request::End { reason: "enough".to_owned() }).await;
+        let began = tokio::time::Instant::now();
+        let receipt = session.account().await;
+        lasted.push((up, began.elapsed()));
+        assert_eq!(house.left(), NOTHING);
+        let group = receipt.resources.iter().find(|it| it.key.kind == ResourceKind::ScheduleGroup).unwrap();
+        assert_eq!((receipt.proven_clean, group.remark.is_some()), (!silent, silent), "{receipt:#?}");
+    }
+    let longer = |of: fn(&(Duration, Duration)) -> Duration| of(&lasted[1]).saturating_sub(of(&lasted[0]));
+    assert!(longer(|it| it.0) < Duration::from_secs(45), "up: {lasted:?}");
+    assert!(longer(|it| it.1) < Duration::from_secs(200), "down: {lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedules_that_cannot_be_moved_are_told_and_what_they_stop_is_not_run_again() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    policy.limits.budget = Money::from_nanos(10_000_000);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    house.sandbox.add_fault("scheduler:UpdateSchedule=access-denied".parse().unwrap());
+    session.ask(Request::Extend(Extension::Budget { by: Money::from_nanos(20_000_000) })).await;
+    let status = session.until("told", |status| scheduler(status).state == NetWord::Fails).await;
+    let (net, first) = (scheduler(&status), status.limits.first().unwrap());
+    assert!(net.detail.contains("could not be moved") && net.detail.contains("AccessDenied"), "{net:?}");
+    let set = house.sandbox.scheduled().into_iter().map(|(_, at)| at).min().unwrap();
+    assert_eq!((net.acts_at, first.kind, first.at), (Some(set), LimitKind::Net, set), "{status:#?}");
+    let receipt = session.closed().await;
+    assert!(matches!(receipt.cause, Some(Cause::Budget | Cause::Lifetime)), "{:?}", receipt.cause);
+    assert!(receipt.cause_detail.contains("the schedules outside the task stopped task 1"), "{}", receipt.cause_detail);
+    assert_eq!(receipt.resources.iter().filter(|it| it.key.kind == ResourceKind::Task).count(), 1);
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_somebody_deletes_is_missed_and_made_anew() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    let session = house.open(policy).await;
+    session.until_live().await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let before = names(&house);
+    let id: labguard::domain::model::SessionId = session.id.parse().unwrap();
+    let owner = labguard::cloud::Owner { session: &id, owner: "somebody" };
+    let removal = Removal {
+        name: format!("labguard-{id}"),
+        id: None,
+        cluster: None,
+        vpc: None,
+        reason: String::new(),
+        mark: None,
+        address: None,
+    };
+    house.parts.cloud.remove(owner, ResourceKind::ScheduleGroup, &removal).await.unwrap();
+    assert_eq!(names(&house), NOTHING);
+    let began = tokio::time::Instant::now();
+    let missed = session.until("missed", |status| scheduler(status).state == NetWord::Fails).await;
+    assert!(scheduler(&missed).detail.contains("removed from outside"), "{:?}", scheduler(&missed));
+    session.until("in the net", |status| scheduler(status).state == NetWord::Holds).await;
+    assert!(began.elapsed() < Duration::from_secs(12 * 60), "{:?}", began.elapsed());
+    assert_eq!(names(&house), before);
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
 }
 
 #[tokio::test(start_paused = true)]

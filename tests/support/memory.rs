@@ -224,11 +224,17 @@ impl Session<'_> {
         url.trim_start_matches("http://").split(':').next().unwrap().to_owned()
     }
 
-    /// Waits for its receipt and stops the engine.
-    pub async fn closed(self) -> Receipt {
+    /// Waits for its receipt, whatever it says, and stops the engine.
+    pub async fn account(self) -> Receipt {
         self.until("closed", |status| status.closed_at.is_some()).await;
         let receipt = self.lab.engine.receipt(self.id.clone()).await.unwrap();
         self.lab.stop().await;
+        receipt
+    }
+
+    /// Waits for its receipt and stops the engine.
+    pub async fn closed(self) -> Receipt {
+        let receipt = self.account().await;
         assert!(receipt.proven_clean, "{receipt:#?}");
         receipt
     }

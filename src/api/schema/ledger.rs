@@ -37,7 +37,7 @@ pub struct Receipt {
     pub budget: String,
     /// The date of the rate card.
     pub rates_as_of: String,
-    /// Fresh reads, twice, found nothing of ours.
+    /// Fresh reads, twice, found nothing of ours, and there was nothing that could not be read.
     pub proven_clean: bool,
     /// What AWS says it cost, where it was asked after the end.
     pub billed: Option<Billed>,
@@ -75,6 +75,8 @@ pub struct ReceiptResource {
     pub born_at: Option<String>,
     /// When it was proven gone.
     pub gone_at: Option<String>,
+    /// What may be left of it, where nobody answered whether it came to be.
+    pub remark: Option<String>,
 }
 
 /// One line of cost.

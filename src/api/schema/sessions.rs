@@ -190,8 +190,8 @@ pub struct LeaseStatus {
 /// One limit, and when it will be reached if nothing changes.
 #[derive(ToSchema)]
 pub struct Limit {
-    /// `idle`, `budget`, `lifetime`, `end_time`, `hours`, `start_grace`, `credentials`, `keep`, `shared_budget` or
-    /// `sentinel_lease`.
+    /// `idle`, `budget`, `lifetime`, `end_time`, `hours`, `start_grace`, `credentials`, `keep`, `shared_budget`,
+    /// `sentinel_lease` or `net`.
     pub kind: String,
     /// The cause that will end the session then.
     pub cause: String,

@@ -8,7 +8,7 @@ use super::super::{
     signals::Signals,
 };
 use crate::{
-    domain::model::Phase,
+    domain::model::{Net, Phase},
     reconcile::status::{NetWord, SessionStatus},
 };
 
@@ -45,6 +45,9 @@ impl Up {
             output.say(Icon::Warn, warning);
         }
         output.say(Icon::Going, &format!("{} an hour, at worst {} over the budget", plan.rate, plan.overshoot));
+        for text in nets_off(&plan.nets) {
+            output.say(Icon::Going, &text);
+        }
         let session = client.open(&self.name).await?;
         if self.detach {
             return if output.json {
@@ -100,6 +103,16 @@ impl Up {
     }
 }
 
+/// The nets that the policy does not want, and how each is switched on.
+fn nets_off(nets: &[(String, String)]) -> Vec<String> {
+    let off = nets.iter().filter(|(_, does)| does == "off");
+    off.map(|(net, _)| {
+        let key = if *net == Net::Scheduler.name() { "scheduler = true" } else { "sentinel = \"own\"" };
+        format!("net {net} is off; fuse.{key} in the policy switches it on")
+    })
+    .collect()
+}
+
 /// How `up` ends at that status; none while there is something to wait for.
 fn verdict(status: &SessionStatus) -> Option<ExitCode> {
     match status.phase {
@@ -119,6 +132,13 @@ fn verdict(status: &SessionStatus) -> Option<ExitCode> {
 mod tests {
     use super::*;
     use crate::{api::fake, domain::model::Cause};
+
+    #[test]
+    fn a_net_that_is_off_is_told_with_what_switches_it_on() {
+        let nets = [("sentinel", "off"), ("scheduler", "schedules outside the task")];
+        let nets = nets.map(|(net, does)| (net.to_owned(), does.to_owned()));
+        assert_eq!(nets_off(&nets), ["net sentinel is off; fuse.sentinel = \"own\" in the policy switches it on"]);
+    }
 
     #[test]
     fn it_waits_for_the_address_or_for_the_last_piece_to_be_gone() {

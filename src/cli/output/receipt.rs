@@ -85,16 +85,20 @@ fn account(look: Look, zone: Zone, receipt: &Receipt, billed: &Billed) -> String
 /// The last line of a receipt.
 #[must_use]
 pub fn verdict(look: Look, receipt: &Receipt) -> String {
+    let remarks: Vec<&str> = receipt.resources.iter().filter_map(|resource| resource.remark.as_deref()).collect();
     if receipt.proven_clean {
         look.paint(GOOD, "nothing left: two clean passes of fresh reads")
-    } else {
+    } else if remarks.is_empty() {
         look.paint(BAD, "not proven clean: see the journal for what is left")
+    } else {
+        look.paint(BAD, &format!("not proven clean: {}", remarks.join("; ")))
     }
 }
 
 fn fate(resource: &ReceiptResource, gone: String) -> Cell {
     match (resource.ours, resource.born_at, resource.gone_at) {
         (false, _, _) => Cell::new("left standing: it was there before"),
+        (true, None, _) if resource.remark.is_some() => Cell::new("NOT PROVEN").styled(BAD),
         (true, None, _) => Cell::new("never came to be"),
         (true, Some(_), Some(_)) => Cell::new(gone),
         (true, Some(_), None) => Cell::new("LEFT BEHIND").styled(BAD),
@@ -217,5 +221,20 @@ nothing left: two clean passes of fresh reads
         let text = receipt(Look::PLAIN, Zone::UTC, &left);
         assert!(text.contains("LEFT BEHIND") && text.contains("not proven clean"), "{text}");
         assert!(history(Look::PLAIN, Zone::UTC, &[left]).contains("  NO "));
+    }
+
+    #[test]
+    fn what_nobody_answered_for_is_told_by_name_with_what_removes_it() {
+        let mut open = fake::receipt();
+        open.proven_clean = false;
+        let group = &mut open.resources[0];
+        (group.born_at, group.gone_at) = (None, None);
+        group.remark = Some("the schedule group lab may be left; `labguard sweep` finds it".into());
+        let text = receipt(Look::PLAIN, Zone::UTC, &open);
+        assert!(text.contains("–             NOT PROVEN"), "{text}");
+        assert!(
+            text.contains("\nnot proven clean: the schedule group lab may be left; `labguard sweep` finds it\n"),
+            "{text}"
+        );
     }
 }

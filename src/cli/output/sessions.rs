@@ -28,7 +28,7 @@ pub fn overview<'a>(
                 health(session),
                 session.idle_at(now).map_or_else(|| "–".into(), short).into(),
                 format!("{} / {}", session.spend, session.budget).into(),
-                next_end(session, zone, now).into(),
+                torn(session, next_end(session, zone, now)),
             ]
         })
         .collect();
@@ -69,6 +69,16 @@ fn next_end(session: &SessionStatus, zone: Zone, now: Timestamp) -> String {
     }
 }
 
+/// What ends it, marked where a net that should hold does not.
+fn torn(session: &SessionStatus, ends: String) -> Cell {
+    let torn = session.nets.iter().filter(|net| net.state == NetWord::Fails && session.closed_at.is_none());
+    let torn: Vec<&str> = torn.map(|net| net.net.name()).collect();
+    if torn.is_empty() {
+        return ends.into();
+    }
+    Cell::new(format!("{ends}; NO NET: {}", torn.join(", "))).styled(NOTICE)
+}
+
 fn idle(session: &SessionStatus, now: Timestamp) -> String {
     match (session.idle_at(now), session.phase) {
         (Some(idle), _) => short(idle),
@@ -94,6 +104,7 @@ fn rule(limit: &Limit) -> &'static str {
         LimitKind::Keep => "kept stopped",
         LimitKind::SharedBudget => "shared budget reached",
         LimitKind::SentinelLease => "its sentinel's lease ends",
+        LimitKind::Net => "a schedule that stands",
         LimitKind::Idle
         | LimitKind::Budget
         | LimitKind::Lifetime
@@ -266,6 +277,16 @@ admission-7k2m9q  Running  http://127.0.0.9:5000  healthy  12m   0.0087 USD / 1.
         let written = overview(Look::PLAIN, Zone::UTC, fake::noon(), [&fake::running()]);
         let squeeze = |text: &str| text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
         assert_eq!(squeeze(&written), squeeze(expected), "{written}");
+    }
+
+    #[test]
+    fn the_overview_marks_a_session_whose_net_does_not_hold() {
+        let mut torn = fake::running();
+        torn.nets[0].state = NetWord::Fails;
+        let written = overview(Look::PLAIN, Zone::UTC, fake::noon(), [&torn]);
+        assert!(written.contains("(in 8m); NO NET: scheduler"), "{written}");
+        torn.closed_at = Some(fake::noon());
+        assert!(!overview(Look::PLAIN, Zone::UTC, fake::noon(), [&torn]).contains("NO NET"));
     }
 
     #[test]

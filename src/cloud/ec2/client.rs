@@ -80,7 +80,7 @@ impl Ec2 {
     /// With everything from the shared configuration; `endpoint` overrides it.
     pub(crate) fn new(sdk: &SdkConfig, endpoint: Option<&str>, note: Note) -> Self {
         let region = sdk.region().map_or("us-east-1", |region| region.as_ref()).to_owned();
-        let endpoint = EC2.endpoint(sdk, endpoint, default_endpoint(&region));
+        let endpoint = EC2.endpoint(sdk, endpoint, EC2.regional(&region));
         let calls = ACTIONS.map(|action| (action, EC2.operation(sdk, action, &region, &endpoint, note.clone())));
         Self { calls: BTreeMap::from(calls) }
     }
@@ -114,11 +114,6 @@ impl Cloud {
             error: None,
         })
     }
-}
-
-fn default_endpoint(region: &str) -> String {
-    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("https://ec2.{region}.{suffix}")
 }
 
 /// `<Response><Errors><Error>…`, EC2's own shape of an error.

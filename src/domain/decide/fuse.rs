@@ -8,8 +8,9 @@
 use crate::domain::{
     meter,
     model::{
-        Arming, Cause, Event, Fault, FaultClass, Life, Net, Resource, ResourceKey, ResourceKind, Scheduled,
-        ScheduledCall, Span, Spec, Stage, Step, Timestamp,
+        Arming, Cause, Event, Fault, FaultClass, Life, Limit, LimitKind, Money, NET_STOPPED, Net, Observed, Record,
+        Resource, ResourceKey, ResourceKind, Scheduled, ScheduledCall, Span, Spec, Stage, Step, TaskFacts, Timestamp,
+        stops_of,
     },
     policy::{
         fuse::{group_name, role_name},
@@ -18,7 +19,8 @@ use crate::domain::{
 };
 
 use super::{
-    deploy_order, limits,
+    deploy_order,
+    limits::{self, Due},
     turn::{Turn, is_service},
 };
 
@@ -41,6 +43,9 @@ const TRIES: u32 = 12;
 /// get about (aws-facts §6.3).
 const ROLE_TRIES: u32 = 32;
 
+/// Tries to move schedules after which the net is said not to hold: until they are moved, it acts at the wrong time.
+const MOVE_TRIES: u32 = 4;
+
 /// Between those tries, at most: a task waits for them.
 const ROLE_WAIT: Span = Span::from_secs(4);
 
@@ -50,11 +55,28 @@ const AGAIN: Span = Span::from_mins(10);
 /// For how long a task waits to know whether a net holds that the policy does not require.
 const PATIENCE: Span = Span::from_mins(2);
 
+/// The same, where nobody has answered at all: then it is likely that nobody will (a region without the scheduler, a
+/// network without a way to it).
+const PATIENCE_UNANSWERED: Span = Span::from_secs(30);
+
+/// For how long an end waits for an answer about what nobody ever answered for, and how often it asks at least. All else
+/// is gone by then, so the way to AWS is there; what may be left costs nothing.
+const LET_GO_AFTER: Span = Span::from_mins(2);
+
+/// See [`LET_GO_AFTER`].
+const LET_GO_TRIES: u32 = 4;
+
+/// For how long a new group may be missing from reads.
+const VISIBLE_WITHIN: Span = Span::from_mins(1);
+
 /// Offsets from the deadline: a call that AWS refuses is lost, so each waits for what must be gone before it, and comes
 /// once more (aws-facts §6.2, §11).
 const STOP: [u64; 2] = [0, 2];
 const DELETE: [u64; 2] = [10, 40];
 const DELETE_LAST: [u64; 2] = [25, 45];
+
+/// The schedule that deletes a service.
+const SERVICE_DELETE: &str = "service-delete";
 
 const GROUP: ResourceKey = ResourceKey::only(ResourceKind::ScheduleGroup);
 const ROLE: ResourceKey = ResourceKey::only(ResourceKind::SchedulerRole);
@@ -105,7 +127,7 @@ pub(super) fn arm(turn: &mut Turn<'_>) {
     }
     let (Some(group), Some(role)) = (live(turn, GROUP).cloned(), role(turn)) else { return };
     look_again_in_time(turn);
-    let Some(schedules) = due(turn).filter(|schedules| !schedules.is_empty()) else { return };
+    let Some(mut schedules) = due(turn).filter(|schedules| !schedules.is_empty()) else { return };
     if let Some((at, fault)) = &group.last_fault {
         let wait = if hopeless(fault, group.failures) {
             AGAIN
@@ -115,11 +137,66 @@ pub(super) fn arm(turn: &mut Turn<'_>) {
             retry::create_wait(group.failures)
         };
         if !turn.reached(*at + wait) {
-            return;
+            // A task that has come since was not among what failed: it is paid for, and gets its stop at once.
+            schedules.retain(|it| !it.known && is_of_task_since(turn, it, group.asked_at));
+            if schedules.is_empty() {
+                return;
+            }
         }
     }
     let arming = Arming { group: group.name, role, schedules };
     turn.steps.push(Step::Arm { key: GROUP, arming });
+}
+
+/// Whether a schedule stops a task that came to be after `asked`.
+fn is_of_task_since(turn: &Turn<'_>, schedule: &Scheduled, asked: Option<Timestamp>) -> bool {
+    let ScheduledCall::StopTask { task, .. } = &schedule.call else { return false };
+    let known = turn.record.tasks().find(|(_, it)| it.id.as_ref() == Some(task));
+    known.and_then(|(_, it)| it.live_at).is_some_and(|live| asked.is_none_or(|asked| live >= asked))
+}
+
+/// The instant at which the net acts first, as its schedules are set; those of what is gone count no more.
+pub(super) fn acts_at(turn: &Turn<'_>) -> Option<Timestamp> {
+    let wanted = wanted(turn) && turn.ending_stage() != Some(Stage::Teardown);
+    let all = if wanted { all(turn) } else { Vec::new() };
+    all.iter().filter_map(|it| turn.record.schedules.get(&it.name)).min().copied()
+}
+
+/// The end that schedules bring which cannot be moved, where they come before every other limit.
+pub(super) fn limit(turn: &Turn<'_>, others: &[Due]) -> Option<Due> {
+    let torn = turn.record.nets.get(&Net::Scheduler).is_some_and(|net| !net.holds);
+    if !wanted(turn) || !torn || !all(turn).iter().any(|it| is_moved(turn, it)) {
+        return None;
+    }
+    let at = acts_at(turn).filter(|at| *at > turn.now && others.iter().all(|due| *at < due.limit.at))?;
+    let (cause, kind) = (deadline(turn).cause, LimitKind::Net);
+    let why = format!("a schedule outside the task is set for {at}, and cannot be moved to where it belongs now");
+    let moved_by = "the right to move it (`labguard status` says what is in the way)".to_owned();
+    let limit = Limit { kind, cause, at, why, moved_by, spend: Money::ZERO };
+    // The cloud ends it then, not labguard.
+    Some(Due { limit, stage: Stage::Teardown, certain: false })
+}
+
+/// Ends the session where it was its own schedules that stopped a task, by what they stand for: another task would be
+/// run on past the deadline. `set_for`: when the stop was set for.
+pub(super) fn acted(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts, set_for: Option<Timestamp>) -> bool {
+    let said = facts.stopped_reason.as_deref().is_some_and(|reason| reason.starts_with(NET_STOPPED));
+    let service = turn.record.schedules.get(SERVICE_DELETE).copied();
+    let served = service.filter(|at| turn.service_mode() && *at <= turn.now);
+    if !said && served.is_none() {
+        return false;
+    }
+    let cause = deadline(turn).cause;
+    let set_for = set_for.or(served).map(|at| format!(", set for {at}")).unwrap_or_default();
+    let detail = format!("the schedules outside the task stopped {key}{set_for}: {}", cause.describe());
+    let stage = if cause == Cause::HoursClosed { turn.policy().end.on_hours } else { Stage::Teardown };
+    turn.end(cause, detail, stage);
+    true
+}
+
+/// When a task's stop was set for.
+pub(super) fn stop_of(record: &Record, key: ResourceKey) -> Option<Timestamp> {
+    stops_of(key).iter().filter_map(|name| record.schedules.get(name)).min().copied()
 }
 
 /// However rarely the session is looked at otherwise: no schedule comes due because nobody looked.
@@ -148,24 +225,31 @@ fn role(turn: &Turn<'_>) -> Option<String> {
     given.or_else(|| live(turn, ROLE)?.id.clone())
 }
 
-/// The instant from which the cloud ends it: before the deadline by the scheduler's own precision.
-fn base(turn: &Turn<'_>) -> Timestamp {
+fn deadline(turn: &Turn<'_>) -> meter::Deadline {
     let budget = limits::budget(&turn.record, turn.policy());
-    let deadline = meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now);
+    meter::deadlines(&turn.record, turn.policy(), turn.rules.card, budget, turn.now)
+}
+
+/// The instant from which the cloud ends it: before the deadline by the scheduler's own precision.
+fn base(turn: &Turn<'_>, deadline: Timestamp) -> Timestamp {
     let at = (deadline - PRECISION).max(turn.now + SOONEST);
     Timestamp::from_millis(at.as_millis().div_euclid(1000) * 1000)
 }
 
-/// What must be set or moved now; none where all is as it should be.
+/// What must be set or moved now, what is missing first; none where all is as it should be.
 fn due(turn: &Turn<'_>) -> Option<Vec<Scheduled>> {
-    let all = all(turn);
-    let set = &turn.record.schedules;
-    let moved = all.iter().any(|it| set.get(&it.name).is_some_and(|set| off(*set, it.at, turn.now)));
-    let missing = all.iter().any(|it| !set.contains_key(&it.name));
-    if moved {
+    let mut all = all(turn);
+    let missing = all.iter().any(|it| !it.known);
+    if all.iter().any(|it| is_moved(turn, it)) {
+        all.sort_by_key(|it| it.known);
         return Some(all);
     }
     missing.then(|| all.into_iter().filter(|it| !it.known).collect())
+}
+
+/// Whether a schedule is set for another instant than it should be.
+fn is_moved(turn: &Turn<'_>, it: &Scheduled) -> bool {
+    turn.record.schedules.get(&it.name).is_some_and(|set| off(*set, it.at, turn.now))
 }
 
 /// Whether a schedule that is set for `set` has to be moved to `at`.
@@ -177,11 +261,13 @@ fn off(set: Timestamp, at: Timestamp, now: Timestamp) -> bool {
 
 /// Every schedule that the session wants as things stand: only of what exists and is ours.
 fn all(turn: &Turn<'_>) -> Vec<Scheduled> {
-    let base = base(turn);
+    let deadline = deadline(turn);
+    // What stops and what removes need not have the same deadline: a session outside its hours may be kept, stopped.
+    let (stops, removals) = (base(turn, deadline.at), base(turn, deadline.removal));
     let mut list = Vec::new();
-    let mut add = |name: &str, offsets: [u64; 2], call: ScheduledCall| {
-        for (number, minutes) in offsets.into_iter().enumerate() {
-            let name = if number == 0 { name.to_owned() } else { format!("{name}-again") };
+    let mut add = |[first, again]: [String; 2], offsets: [u64; 2], call: ScheduledCall| {
+        let base = if offsets == STOP { stops } else { removals };
+        for (name, minutes) in [first, again].into_iter().zip(offsets) {
             let known = turn.record.schedules.contains_key(&name);
             list.push(Scheduled { name, at: base + Span::from_mins(minutes), call: call.clone(), known });
         }
@@ -191,35 +277,40 @@ fn all(turn: &Turn<'_>) -> Vec<Scheduled> {
     let tasks = turn.record.tasks().filter(|(_, task)| task.ours && task.life.may_exist());
     for (key, task) in tasks.filter_map(|(key, task)| Some((key, task.id.clone()?))) {
         let call = ScheduledCall::StopTask { cluster: cluster(), task };
-        add(&format!("task-{}-stop", key.number), STOP, call);
+        add(stops_of(key), STOP, call);
     }
     let only = |kind| live(turn, ResourceKey::only(kind));
     // A service has a fixed name, so its end can be set before it is made: where nothing else can be in its cluster.
     let ours = only(ResourceKind::Cluster).is_some() && !gone(turn, ResourceKind::Service);
     if is_service(turn.policy()) && (ours || only(ResourceKind::Service).is_some()) {
         add(
-            "service-delete",
+            twice(SERVICE_DELETE),
             STOP,
             ScheduledCall::DeleteService { cluster: cluster(), service: names.service.clone() },
         );
     }
     if let Some(cluster) = only(ResourceKind::Cluster) {
-        add("cluster-delete", DELETE, ScheduledCall::DeleteCluster { cluster: cluster.name.clone() });
+        add(twice("cluster-delete"), DELETE, ScheduledCall::DeleteCluster { cluster: cluster.name.clone() });
     }
     if let Some(repository) = only(ResourceKind::Repository) {
         let repository = repository.name.clone();
-        add("repository-delete", DELETE, ScheduledCall::DeleteRepository { repository });
+        add(twice("repository-delete"), DELETE, ScheduledCall::DeleteRepository { repository });
     }
     if let Some(group) = only(ResourceKind::SecurityGroup).and_then(|group| group.id.clone()) {
-        add("security-group-delete", DELETE_LAST, ScheduledCall::DeleteSecurityGroup { group });
+        add(twice("security-group-delete"), DELETE_LAST, ScheduledCall::DeleteSecurityGroup { group });
     }
     if let Some(logs) = only(ResourceKind::LogGroup) {
-        add("log-group-delete", DELETE_LAST, ScheduledCall::DeleteLogGroup { log_group: logs.name.clone() });
+        add(twice("log-group-delete"), DELETE_LAST, ScheduledCall::DeleteLogGroup { log_group: logs.name.clone() });
     }
     if let Some(logs) = only(ResourceKind::InsightsLog) {
-        add("insights-log-delete", DELETE_LAST, ScheduledCall::DeleteLogGroup { log_group: logs.name.clone() });
+        add(twice("insights-log-delete"), DELETE_LAST, ScheduledCall::DeleteLogGroup { log_group: logs.name.clone() });
     }
     list
+}
+
+/// A schedule and its second try.
+fn twice(name: &str) -> [String; 2] {
+    [name.to_owned(), format!("{name}-again")]
 }
 
 /// Whether it is gone or is somebody else's.
@@ -243,15 +334,33 @@ fn lost(turn: &Turn<'_>, key: ResourceKey) -> Option<String> {
 }
 
 /// A fault as it may be told again and again: each of AWS's answers has a number of its own. Where a right is missing, what
-/// to attach.
+/// to attach, or what does without it.
 fn told(fault: &Fault) -> String {
     let advice = match fault.class {
+        FaultClass::Denied if fault.operation.starts_with("iam:") => Some(format!(
+            "attach deploy/iam/labguard-fuse-policy.json, or where no roles may be made (AWS Academy) give the ARN of one \
+             that is there, such as LabRole, as fuse.scheduler_role: it must trust scheduler.amazonaws.com; it is tried \
+             again every {AGAIN}"
+        )),
         FaultClass::Denied => {
             Some(format!("attach deploy/iam/labguard-fuse-policy.json; it is tried again every {AGAIN}"))
         }
         _ => fault.advice.clone(),
     };
     Fault { request_id: None, advice, ..fault.clone() }.to_string()
+}
+
+/// Notes that the group is not there any more, or is somebody else's: its schedules went with it.
+pub(super) fn notice(turn: &mut Turn<'_>) {
+    let old = live(turn, GROUP).and_then(|group| group.live_at).is_some_and(|at| turn.now.since(at) >= VISIBLE_WITHIN);
+    let lost = match turn.seen.of(GROUP) {
+        Observed::Absent => true,
+        Observed::Present(seen) => !seen.ours,
+        Observed::Unknown => false,
+    };
+    if wanted(turn) && old && lost && turn.ending_stage() != Some(Stage::Teardown) {
+        turn.note(Event::Vanished { key: GROUP });
+    }
 }
 
 /// Notes whether the net holds, as soon as that is known and when it changes; ends what requires it and cannot have it.
@@ -266,7 +375,7 @@ pub(super) fn judge(turn: &mut Turn<'_>) {
         }
     }
     let torn = turn.record.nets.get(&Net::Scheduler).filter(|net| !net.holds).map(|net| net.detail.clone());
-    if let Some(why) = torn
+    if let Some(why) = torn.filter(|_| turn.record.ending.is_none())
         && turn.policy().fuse.requires(Net::Scheduler)
         && turn.record.first_healthy_at.is_none()
     {
@@ -281,14 +390,28 @@ fn verdict(turn: &Turn<'_>) -> Option<(bool, String)> {
     if let Some(why) = lost(turn, GROUP).or_else(|| lost(turn, ROLE)) {
         return Some((false, why));
     }
-    let group = live(turn, GROUP)?;
-    let missing = all(turn).into_iter().any(|it| !it.known);
-    if let Some((_, fault)) = group.last_fault.as_ref().filter(|_| missing) {
-        let why = retry::explain(fault);
-        return hopeless(fault, group.failures)
-            .then(|| (false, format!("its schedules could not be set: {why}: {}", told(fault))));
+    if let Some(group) = turn.record.resources.get(&GROUP).filter(|it| it.ours && it.life == Life::Gone) {
+        let again = if turn.record.ending.is_none() { ", and is made anew" } else { "" };
+        return Some((false, format!("its schedule group {} was removed from outside{again}", group.name)));
     }
-    (role(turn).is_some() && !missing).then(|| {
+    let group = live(turn, GROUP)?;
+    let all = all(turn);
+    let (missing, moved) = (all.iter().any(|it| !it.known), all.iter().any(|it| is_moved(turn, it)));
+    if let Some((_, fault)) = group.last_fault.as_ref().filter(|_| missing || moved) {
+        let why = retry::explain(fault);
+        // A required net that is slow to move is no reason to end what has just begun.
+        let tried = !missing && group.failures >= MOVE_TRIES && !turn.policy().fuse.requires(Net::Scheduler);
+        let first = all.iter().filter_map(|it| turn.record.schedules.get(&it.name)).min();
+        let what = match first {
+            Some(first) if !missing => {
+                format!("its schedules, the first of {first}, could not be moved to where they belong now")
+            }
+            _ => "its schedules could not be set".to_owned(),
+        };
+        return (tried || hopeless(fault, group.failures)).then(|| (false, format!("{what}: {why}: {}", told(fault))));
+    }
+    // What has to be moved is being moved in this very turn: what was known before stands until that is done.
+    (role(turn).is_some() && !missing && !moved).then(|| {
         let what = "schedules outside the task stop it at the deadline, and remove what one call can remove";
         (true, what.to_owned())
     })
@@ -299,8 +422,16 @@ fn overdue(turn: &mut Turn<'_>) -> Option<(bool, String)> {
     if turn.record.nets.contains_key(&Net::Scheduler) {
         return None;
     }
-    let began = turn.record.resources.get(&GROUP)?.intended_at;
-    let patience = if turn.policy().fuse.requires(Net::Scheduler) { retry::PATIENCE } else { PATIENCE };
+    let group = turn.record.resources.get(&GROUP)?;
+    let unanswered = group.life == Life::Intended
+        && group.failures > 1
+        && group.last_fault.as_ref().is_some_and(|(_, fault)| fault.is_unanswered());
+    let patience = match turn.policy().fuse.requires(Net::Scheduler) {
+        true => retry::PATIENCE,
+        false if unanswered => PATIENCE_UNANSWERED,
+        false => PATIENCE,
+    };
+    let began = group.intended_at;
     if !turn.reached(began + patience) {
         return None;
     }
@@ -309,6 +440,29 @@ fn overdue(turn: &mut Turn<'_>) -> Option<(bool, String)> {
         .max_by_key(|(at, _)| *at)
         .map_or_else(String::new, |(_, fault)| format!(": {}: {}", retry::explain(fault), told(fault)));
     Some((false, format!("it could not be made within {patience}, which is tried on{why}")))
+}
+
+/// Lets go of what was asked for, never confirmed, and cannot be asked about, so that no end waits for it: only of what
+/// costs nothing, and once all else is gone. The receipt says what may be left.
+pub(super) fn let_go(turn: &mut Turn<'_>, key: ResourceKey) {
+    let Some(resource) = turn.record.resources.get(&key).filter(|it| it.ours && it.life == Life::Leaving) else {
+        return;
+    };
+    let confirmed = resource.live_at.is_some() || resource.id.is_some();
+    let unanswered = resource.last_fault.as_ref().filter(|(_, fault)| fault.is_unanswered());
+    let (Some(since), Some((_, fault)), false, true) =
+        (resource.leaving_at, unanswered, confirmed || resource.failures < LET_GO_TRIES, key.kind.is_net())
+    else {
+        return;
+    };
+    let why = format!(
+        "the {} {} may be left: it was asked for, and neither that nor what became of it was ever answered ({fault}); it \
+         costs nothing, and `labguard sweep --yes` removes it once AWS answers",
+        key.kind, resource.name
+    );
+    if turn.reached(since + LET_GO_AFTER) {
+        turn.note(Event::Unproven { key, why });
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::domain::{
 pub(super) fn run(turn: &mut Turn<'_>) {
     pricing::note(turn);
     taking_in::run(turn);
+    fuse::notice(turn);
     idleness::note_activity(turn);
     if turn.ending_stage() != Some(Stage::Teardown) {
         limits::enforce(turn);
@@ -113,6 +114,7 @@ fn stop(turn: &mut Turn<'_>) {
     let because = turn.record.ending.as_ref().map(|ending| format!("{}: {}", ending.cause, ending.detail));
     turn.enter(Phase::Stopping, because.unwrap_or_default());
     teardown_order::stop_compute(turn);
+    fuse::judge(turn);
     fuse::arm(turn);
 }
 

@@ -8,7 +8,7 @@ use crate::domain::model::{Cause, Limit, LimitKind, Money, Phase, Record, Resour
 use crate::domain::policy::{Policy, ShutdownPolicy};
 
 use super::{
-    budgets, idleness,
+    budgets, fuse, idleness,
     lifecycle::stopped_since,
     renewals,
     turn::{Turn, serving},
@@ -47,6 +47,7 @@ pub(super) fn all(turn: &Turn<'_>) -> Vec<Due> {
     dues.extend(end_time(turn));
     dues.extend(budgets::tightest(turn));
     dues.extend(renewals::limit(turn));
+    dues.extend(fuse::limit(turn, &dues));
     dues.sort_by_key(|due| (due.limit.at, std::cmp::Reverse(due.limit.cause)));
     dues
 }

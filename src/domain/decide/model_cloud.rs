@@ -78,6 +78,20 @@ impl ModelCloud {
         Some(Sighting { id: key.to_string(), ours, held_by: vec![], task: None, made_at: None })
     }
 
+    /// Every task is stopped by somebody else, who says why.
+    pub fn stop_from_outside(&mut self, now: Timestamp, why: &str) {
+        for task in self.tasks.iter_mut().filter(|task| !task.facts.is_stopped()) {
+            (task.facts.wanted, task.stop_at) = (false, Some(now));
+            task.facts.stop_code = Some("UserInitiated".into());
+            task.facts.stopped_reason = Some(why.to_owned());
+        }
+    }
+
+    /// Somebody else takes a thing away.
+    pub fn take_away(&mut self, kind: ResourceKind) {
+        self.things.remove(&ResourceKey::only(kind));
+    }
+
     /// What has become of it by then: an application's tasks start and end, a service puts new ones in their place.
     pub fn advance(&mut self, now: Timestamp, app: App, run: RunMode) {
         let mut released = None;

@@ -4,9 +4,9 @@ use crate::domain::meter;
 use crate::domain::model::{Limit, LimitKind, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
 
 use super::{
-    idleness, limits, renewals, sentinel,
+    fuse, idleness, limits, renewals, sentinel,
     turn::{Turn, serving},
-    wants::{BLOCKED, FAST, SLOW, pace},
+    wants::{BLOCKED, FAST, SLOW, net_look, pace},
 };
 
 /// Nothing is ever due sooner than this again.
@@ -30,9 +30,21 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
     let ends = turn.record.is_closed() || turn.ending_stage() == Some(Stage::Teardown);
     let deadline = (!ends).then(|| meter::deadline(&turn.record, turn.policy(), turn.rules.card, budget, turn.now));
     let sentinel = deadline.and_then(|until| sentinel::lease(&turn, until));
+    let net_acts_at = fuse::acts_at(&turn);
     let sentinel_acts = renewals::acts_at(&turn).filter(|_| !ends);
-    let outlook =
-        Outlook { spend, rate, teardown_cost, budget, forecast, deadline, sentinel, sentinel_acts, idle, limits };
+    let outlook = Outlook {
+        spend,
+        rate,
+        teardown_cost,
+        budget,
+        forecast,
+        deadline,
+        net_acts_at,
+        sentinel,
+        sentinel_acts,
+        idle,
+        limits,
+    };
     let wake_at = wake(&mut turn, &outlook);
     let watch = watch(&turn);
     Plan { notes: turn.notes, steps: turn.steps, watch, supply: turn.supply, wake_at, outlook }
@@ -63,6 +75,9 @@ fn wake(turn: &mut Turn<'_>, outlook: &Outlook) -> Option<Timestamp> {
     if let Some(pace) = pace(&turn.record, policy, turn.seen) {
         let last = turn.seen.tasks_seen_at.filter(|seen| *seen <= now);
         turn.due.push(last.map_or(now, |last| last + pace));
+    }
+    if let Some(at) = net_look(&turn.record, policy, turn.seen) {
+        turn.due.push(at.max(now + FRESH));
     }
     if turn.ending_stage() == Some(Stage::Teardown) && turn.record.ours_left().next().is_none() {
         turn.due.push(now + if turn.record.phase == Phase::Stuck { BLOCKED } else { FAST });

@@ -48,7 +48,8 @@ fn after(record: &Record, policy: &Policy, end: End, given: Option<Timestamp>, n
     facts.exit_code = Some(143);
     facts.sentinel_exit = Some(end.code().into());
     facts.sentinel_deadline = given;
-    let sighting = Sighting { id: facts.arn.clone(), ours: true, held_by: Vec::new(), task: Some(facts) };
+    let sighting =
+        Sighting { id: facts.arn.clone(), ours: true, held_by: Vec::new(), task: Some(facts), made_at: None };
     let sightings = [(key, Observed::Present(sighting))].into();
     look(record, policy, &Observation { sightings, ..Observation::default() }, now)
 }

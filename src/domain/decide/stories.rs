@@ -1,11 +1,14 @@
 //! Whole sessions on the model world, from `up` to receipt.
 
-use super::world::{App, World, at, fault, opened, policy};
+use super::{
+    Rules, decide,
+    world::{App, World, at, fault, opened, policy},
+};
 use crate::domain::{
     meter::{self, ledger},
     model::{
-        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Phase, Record,
-        Request, ResourceKey, ResourceKind, Span, Stage,
+        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Net, Observation, Phase,
+        Receipt, Record, Request, ResourceKey, ResourceKind, Span, Stage,
     },
     policy::RunMode,
 };
@@ -408,5 +411,178 @@ fn without_the_right_to_schedule_a_session_runs_and_says_so_unless_its_policy_re
         let detail = &world.record.ending.as_ref().unwrap().detail;
         assert!(detail.contains("requires the net outside the task") && detail.contains("lack the right"), "{detail}");
         assert_eq!(world.record.tasks().count(), 0, "nothing ran without the net");
+    }
+}
+
+#[test]
+fn a_scheduler_that_never_answers_holds_up_neither_the_task_nor_the_end_and_the_receipt_says_what_may_be_left() {
+    let kind = ResourceKind::ScheduleGroup;
+    let mut world = World::new(netted(), 25);
+    world.unanswered = Some(kind);
+    world.run_until(PLENTY, running);
+    assert!(world.now.since(at(0)) < Span::from_mins(2), "{}", world.now);
+    assert_eq!(net(&world), Some(false));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    let before = world.now;
+    world.run(PLENTY);
+    assert!(world.record.is_closed() && world.now.since(before) < Span::from_mins(4), "{:?}", world.record.blockers);
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Entered { phase: Phase::Stuck, .. })));
+    let receipt: Receipt = serde_json::from_value(world.record.receipt.clone().unwrap()).unwrap();
+    assert!(!receipt.proven_clean);
+    let group = receipt.resources.iter().find(|it| it.key.kind == kind).unwrap();
+    let remark = group.remark.as_deref().unwrap();
+    assert!(remark.contains(&group.name) && remark.contains("costs nothing") && remark.contains("sweep"), "{remark}");
+    assert!(receipt.resources.iter().all(|it| it.remark.is_none() || it.key.kind == kind));
+
+    // Without a connection nothing was sent, so nothing can be left.
+    let mut world = World::new(netted(), 26);
+    (world.unanswered, world.unreached) = (Some(kind), true);
+    world.run_until(PLENTY, running);
+    ask(&mut world, Request::End { reason: "enough".into() });
+    let before = world.now;
+    let world = finished(world);
+    assert!(world.now.since(before) < Span::from_mins(2));
+    let receipt: Receipt = serde_json::from_value(world.record.receipt.unwrap()).unwrap();
+    assert!(receipt.proven_clean);
+}
+
+#[test]
+fn what_costs_or_was_once_confirmed_is_never_let_go_unproven() {
+    for kind in [ResourceKind::Cluster, ResourceKind::ScheduleGroup] {
+        let mut world = World::new(netted(), 27);
+        world.run_until(PLENTY, running);
+        world.unanswered = Some(kind);
+        ask(&mut world, Request::End { reason: "enough".into() });
+        world.run_until(PLENTY, |record| record.phase == Phase::Stuck);
+        assert_eq!(world.record.phase, Phase::Stuck, "{kind}");
+        world.unanswered = None;
+        finished(world);
+    }
+    let mut world = World::new(netted(), 28);
+    world.unanswered = Some(ResourceKind::Cluster);
+    world.run_until(PLENTY, |record| record.phase == Phase::Stuck);
+    assert_eq!(world.record.phase, Phase::Stuck, "a cluster may hold tasks");
+    world.unanswered = None;
+    finished(world);
+}
+
+/// Lets that much time pass.
+fn pass(world: &mut World, span: Span) {
+    let until = world.now + span;
+    while world.now < until && !world.record.is_closed() {
+        world.turn();
+    }
+}
+
+/// What lies ahead of it now.
+fn ahead(world: &World) -> crate::domain::model::Outlook {
+    let rules = Rules { policy: &world.policy, card: &world.card };
+    decide(&world.record, &Observation::default(), rules, world.now).outlook
+}
+
+/// A session in use, whose budget is extended while its schedules cannot be moved.
+fn stale(seed: u64) -> World {
+    let mut rules = netted();
+    rules.limits.idle_timeout = None;
+    rules.limits.budget = Money::from_nanos(8_000_000);
+    rules.limits.max_budget = Money::from_nanos(30_000_000);
+    let mut world = World::new(rules, seed);
+    world.used_until = at(1_000_000);
+    world.run_until(PLENTY, running);
+    pass(&mut world, Span::from_mins(1));
+    world.unmovable = true;
+    ask(&mut world, Request::Extend(Extension::Budget { by: Money::from_nanos(20_000_000) }));
+    world.run(20);
+    world
+}
+
+#[test]
+fn schedules_that_cannot_be_moved_are_no_net_and_their_instant_is_a_limit() {
+    let mut world = stale(41);
+    assert_eq!(net(&world), Some(false));
+    let told = &world.record.nets[&Net::Scheduler].detail;
+    assert!(told.contains("could not be moved") && told.contains("lack the right"), "{told}");
+    let first = world.record.schedules["task-1-stop"];
+    let outlook = ahead(&world);
+    assert_eq!(outlook.net_acts_at, Some(first));
+    assert_eq!((outlook.limits[0].kind, outlook.limits[0].at), (LimitKind::Net, first), "{:?}", outlook.limits);
+    world.unmovable = false;
+    pass(&mut world, Span::from_mins(11));
+    assert_eq!(net(&world), Some(true));
+    assert!(world.record.schedules["task-1-stop"] > first);
+    assert!(ahead(&world).limits.iter().all(|limit| limit.kind != LimitKind::Net));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    finished(world);
+}
+
+#[test]
+fn a_new_task_gets_its_stop_at_once_though_the_others_cannot_be_moved_and_a_gone_one_s_counts_no_more() {
+    let mut world = stale(42);
+    let (old, now) = (world.record.schedules["task-1-stop"], world.now);
+    world.cloud.stop_from_outside(now, "somebody at the console");
+    world.run_until(PLENTY, |record| record.restarts == 1 && record.phase == Phase::Running);
+    let live = world.record.resources[&ResourceKey::task(2)].live_at.unwrap();
+    let set = world.events.iter().any(|event| match event {
+        Event::Scheduled { schedules } => schedules.iter().any(|(name, _)| name == "task-2-stop"),
+        _ => false,
+    });
+    assert!(set && world.now.since(live) < Span::from_mins(2), "{:?}", world.record.schedules);
+    assert!(!world.record.schedules.contains_key("task-1-stop"), "it stops nothing any more");
+    assert_ne!(ahead(&world).net_acts_at, Some(old));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    finished(world);
+}
+
+#[test]
+fn a_task_that_the_session_s_own_schedules_stopped_ends_it_by_what_they_stand_for() {
+    let mut world = stale(43);
+    let now = world.now;
+    world.cloud.stop_from_outside(now, "labguard: the deadline of budget and lifetime, without labguard");
+    let world = finished(world);
+    assert!(matches!(cause(&world), Cause::Budget | Cause::Lifetime) && world.record.restarts == 0);
+    let detail = &world.record.ending.as_ref().unwrap().detail;
+    assert!(detail.contains("the schedules outside the task stopped task 1, set for"), "{detail}");
+}
+
+#[test]
+fn a_group_that_somebody_takes_away_is_missed_within_minutes_and_made_anew() {
+    let mut rules = netted();
+    rules.limits.idle_timeout = None;
+    let mut world = World::new(rules, 44);
+    world.used_until = at(1_000_000);
+    world.run_until(PLENTY, running);
+    let set = world.record.schedules.len();
+    world.cloud.take_away(ResourceKind::ScheduleGroup);
+    let taken = world.now;
+    world.run_until(PLENTY, |record| record.nets[&Net::Scheduler].detail.contains("removed from outside"));
+    assert!(world.now.since(taken) < Span::from_mins(12) && net(&world) == Some(false), "{}", world.now);
+    world.run_until(PLENTY, |record| record.nets[&Net::Scheduler].holds);
+    assert!(world.now.since(taken) < Span::from_mins(13));
+    assert_eq!(world.record.schedules.len(), set);
+    finished(world);
+}
+
+#[test]
+fn the_close_of_the_hours_is_in_the_net_and_what_is_to_be_kept_is_not_removed_by_it() {
+    for kept in [false, true] {
+        let mut rules = netted();
+        rules.limits.idle_timeout = None;
+        let close = (at(0) + Span::from_mins(30)).to_chrono();
+        let end_cron = close.format("%M %H * * *").to_string();
+        rules.limits.hours = Some(crate::domain::policy::Hours { end_cron, zone: "UTC".into() });
+        rules.end.on_hours = if kept { Stage::Stop } else { Stage::Teardown };
+        let mut world = World::new(rules, 45);
+        world.used_until = at(1_000_000);
+        world.run_until(PLENTY, running);
+        let closes = world.policy.limits.hours.as_ref().unwrap().first_close_after(at(0)).unwrap();
+        let set = &world.record.schedules;
+        assert!(set["task-1-stop"] <= closes && closes.since(set["task-1-stop"]) <= Span::from_mins(1), "{set:?}");
+        assert_eq!(set["cluster-delete"] > closes + Span::from_mins(15), kept, "{set:?}");
+        let stopped = if kept { Phase::Stopping } else { Phase::Ended };
+        world.run_until(PLENTY, |record| record.phase == stopped && record.current_task().is_none());
+        pass(&mut world, Span::from_mins(20));
+        let set = world.record.schedules["cluster-delete"];
+        assert!(!kept || set > world.now, "what is kept would be removed: {set}");
+        assert_eq!(cause(&finished(world)), Cause::HoursClosed);
     }
 }

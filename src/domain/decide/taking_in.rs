@@ -10,7 +10,7 @@ use crate::domain::model::{
     Timestamp,
 };
 
-use super::{health, turn::Turn};
+use super::{fuse, health, turn::Turn};
 
 /// How long after its creation a task may be invisible to reads.
 pub(super) const VISIBLE_WITHIN: Span = Span::from_mins(5);
@@ -119,14 +119,15 @@ fn take(turn: &mut Turn<'_>, arn: &str, seen: &TaskFacts) {
     }
     let served = task.is_none_or(|task| matches!(task.life, Life::Intended | Life::Live));
     let size = task.and_then(|task| task.size).unwrap_or(turn.policy().task.size);
-    let stopped = facts.is_stopped();
+    let (stopped, set_for) = (facts.is_stopped(), fuse::stop_of(&turn.record, key));
     turn.note(Event::TaskSeen { key, facts: facts.clone(), size });
     if stopped && served && turn.record.ending.is_none() {
-        lose(turn, key, &facts);
+        lose(turn, key, &facts, set_for);
     }
 }
 
-fn lose(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts) {
+/// `set_for`: when its stop outside was set for.
+fn lose(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts, set_for: Option<Timestamp>) {
     let loss = facts.loss();
     // ECS says some reasons of the task and of its container in the same words.
     let of_task = facts.stopped_reason.as_deref();
@@ -136,6 +137,9 @@ fn lose(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts) {
         detail = format!("{detail} (exit code {code})");
     }
     turn.note(Event::TaskLost { key, loss, detail: detail.clone() });
+    if fuse::acted(turn, key, facts, set_for) {
+        return;
+    }
     health::after_loss(turn, key, facts, &detail);
 }
 
@@ -159,7 +163,8 @@ fn missing(turn: &mut Turn<'_>, seen: &BTreeMap<String, TaskFacts>) {
             turn.note(Event::Vanished { key });
         } else {
             let facts = task.task.clone().unwrap_or_else(|| TaskFacts::new(arn));
-            lose(turn, key, &facts);
+            let set_for = fuse::stop_of(&turn.record, key);
+            lose(turn, key, &facts, set_for);
         }
     }
 }

@@ -7,7 +7,7 @@
 //! last: schedule group ─► scheduler role
 //! ```
 //! Guarantees: only what the record calls ours is ever named in a step; a removal is never given up, only
-//! asked more slowly.
+//! asked more slowly. (What costs nothing and nobody ever answered for is let go: `fuse::let_go`.)
 
 use crate::domain::{
     model::{Event, Life, Removal, Resource, ResourceKey, ResourceKind, Span, Step, TaskStatus},
@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 use super::{
-    deploy_order,
+    deploy_order, fuse,
     turn::{Turn, is_condemned, serving},
 };
 
@@ -113,9 +113,12 @@ fn net(turn: &mut Turn<'_>) {
         return;
     }
     let group = ResourceKey::only(ResourceKind::ScheduleGroup);
+    fuse::let_go(turn, group);
     remove(turn, group);
     if !may_exist(turn, group) {
-        remove(turn, ResourceKey::only(ResourceKind::SchedulerRole));
+        let role = ResourceKey::only(ResourceKind::SchedulerRole);
+        fuse::let_go(turn, role);
+        remove(turn, role);
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) const BETWEEN_PASSES: Span = Span::from_secs(2);
 const SETTLING: Span = Span::from_secs(5);
 
 /// What is read in a pass: everything that was ever ours, except what went with something else on the list,
-/// and what was refused at its one and only asking.
+/// what was refused each time it was asked for, and what nobody answers for.
 pub(super) fn to_read(record: &Record) -> Vec<ResourceKey> {
     let in_our_repository = record.only(ResourceKind::Repository).is_some_and(|repository| repository.ours);
     record
@@ -26,6 +26,7 @@ pub(super) fn to_read(record: &Record) -> Vec<ResourceKey> {
         .filter(|(key, resource)| {
             resource.ours
                 && !resource.was_refused()
+                && resource.unproven.is_none()
                 && key.kind != ResourceKind::Task
                 && !(key.kind == ResourceKind::Image
                     && (in_our_repository || record.only(ResourceKind::Repository).is_none()))
@@ -85,7 +86,11 @@ pub(super) fn run(turn: &mut Turn<'_>) {
     if !turn.record.blockers.is_empty() {
         turn.note(Event::Blocked { blockers: Vec::new() });
     }
-    turn.enter(Phase::Ended, "nothing is left: two clean passes of fresh reads");
+    let because = match turn.record.unproven().next() {
+        None => "nothing is left: two clean passes of fresh reads".to_owned(),
+        Some(why) => format!("nothing that costs is left: two clean passes of fresh reads; but {why}"),
+    };
+    turn.enter(Phase::Ended, because);
     let receipt = meter::receipt(&turn.record, turn.rules.card, turn.now);
     turn.note(Event::Closed { receipt: serde_json::to_value(receipt).unwrap_or_default() });
 }

@@ -6,7 +6,8 @@
 
 use crate::domain::{
     model::{
-        Life, Observation, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Stage, TaskFacts, Timestamp, Want,
+        Life, Net, Observation, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Stage, TaskFacts, Timestamp,
+        Want,
     },
     policy::Policy,
 };
@@ -33,6 +34,12 @@ const WATCH_PER_SECOND: u64 = 8;
 /// Reads per second that all sessions on their way up or down may take together. With the others' there is room left
 /// below the 16 that labguard takes of ECS's 20 (`cloud::pace`): nobody queues.
 const MOVE_PER_SECOND: u64 = 6;
+
+/// Between looks at whether the group of the net outside the task is still there: somebody may take it away.
+const NET: Span = Span::from_mins(10);
+
+/// Looks per second at such groups that all sessions may take together.
+const NET_PER_SECOND: u64 = 2;
 
 /// Between reads of one, where so many share that allowance.
 fn fair(sharing: usize, per_second: u64) -> Span {
@@ -94,6 +101,10 @@ pub fn wants(record: &Record, policy: &Policy, known: &Observation, now: Timesta
         return verification(record, now);
     }
     let mut wants = task_reads(record, policy, known, now, tearing_down);
+    if net_look(record, policy, known).is_some_and(|at| at <= now || known.net_looked_at.is_some_and(|last| last > now))
+    {
+        wants.push(Want::Resource(ResourceKey::only(ResourceKind::ScheduleGroup)));
+    }
     if record.ending.is_none() && scan_gate::pending(record, policy).is_some() {
         wants.push(Want::Scan);
     }
@@ -107,6 +118,17 @@ pub fn wants(record: &Record, policy: &Policy, known: &Observation, now: Timesta
         );
     }
     wants
+}
+
+/// When the group of the net outside the task is looked at next; none where there is none to look at.
+pub(super) fn net_look(record: &Record, policy: &Policy, known: &Observation) -> Option<Timestamp> {
+    let ends = record.is_closed() || record.ending.as_ref().is_some_and(|ending| ending.stage == Stage::Teardown);
+    let group = record.only(ResourceKind::ScheduleGroup).filter(|it| it.ours && it.life == Life::Live && !ends)?;
+    policy.fuse.has(Net::Scheduler).then_some(())?;
+    // Schedules that could be set or moved prove it as well.
+    let used = group.asked_at.filter(|_| group.last_fault.is_none());
+    let last = known.net_looked_at.max(used).max(group.live_at)?;
+    Some(last + NET.max(fair(known.sharing, NET_PER_SECOND)))
 }
 
 fn task_reads(record: &Record, policy: &Policy, known: &Observation, now: Timestamp, tearing_down: bool) -> Vec<Want> {

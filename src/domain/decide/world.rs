@@ -76,9 +76,16 @@ pub struct World {
     pub denied_until: Option<Timestamp>,
     /// A kind that these credentials may neither make, read nor remove.
     pub refused: Option<ResourceKind>,
+    /// A kind about which no call is ever answered.
+    pub unanswered: Option<ResourceKind>,
+    /// Whether such a call does not even get as far as a connection.
+    pub unreached: bool,
+    /// Whether schedules may be made, and not moved.
+    pub unmovable: bool,
     pub used_until: Timestamp,
-    cloud: ModelCloud,
+    pub cloud: ModelCloud,
     tasks_seen_at: Option<Timestamp>,
+    net_looked_at: Option<Timestamp>,
     watch: Option<Watch>,
     pub events: Vec<Event>,
 }
@@ -95,9 +102,13 @@ impl World {
             trouble: 0,
             denied_until: None,
             refused: None,
+            unanswered: None,
+            unreached: false,
+            unmovable: false,
             used_until: at(0),
             cloud: ModelCloud::new(),
             tasks_seen_at: None,
+            net_looked_at: None,
             watch: None,
             events: Vec::new(),
             policy,
@@ -208,9 +219,13 @@ impl World {
     fn observe(&mut self) -> Observation {
         let mut seen =
             Observation { tasks_seen_at: self.tasks_seen_at, health: self.health(), ..Observation::default() };
+        seen.net_looked_at = self.net_looked_at;
         for want in wants(&self.record, &self.policy, &seen, self.now) {
+            if want == Want::Resource(ResourceKey::only(ResourceKind::ScheduleGroup)) {
+                self.net_looked_at = Some(self.now);
+            }
             if self.dice.percent(self.trouble)
-                || self.refused.is_some_and(|kind| want == Want::Resource(ResourceKey::only(kind)))
+                || self.refused.or(self.unanswered).is_some_and(|kind| want == Want::Resource(ResourceKey::only(kind)))
             {
                 continue;
             }
@@ -239,7 +254,7 @@ impl World {
                 }
             }
         }
-        seen.tasks_seen_at = self.tasks_seen_at;
+        (seen.tasks_seen_at, seen.net_looked_at) = (self.tasks_seen_at, self.net_looked_at);
         seen.health = self.health();
         let sign = if self.used_until >= self.now {
             Sign::Active { since: at(0), last: self.now, what: "1 request".into() }
@@ -288,6 +303,16 @@ impl World {
         if self.dice.percent(self.trouble) {
             return; // a crash after the intent
         }
+        if self.unanswered == Some(key.kind) {
+            let fault = Fault {
+                operation: "scheduler:CreateScheduleGroup".into(),
+                code: if self.unreached { Fault::UNREACHED.into() } else { "Connection".into() },
+                own: true,
+                ..fault(FaultClass::Transient)
+            };
+            self.journal(Event::Failed { key: Some(key), action, fault });
+            return;
+        }
         if self.refused == Some(key.kind) {
             let fault = Fault { operation: "iam:CreateRole".into(), ..fault(FaultClass::Denied) };
             self.journal(Event::Failed { key: Some(key), action, fault });
@@ -305,8 +330,15 @@ impl World {
         let outcome = match &step {
             Step::Ensure { spec, adopt, .. } => self.cloud.ensure(self.now, key, spec, *adopt),
             Step::Arm { arming, .. } => {
-                let schedules = arming.schedules.iter().map(|it| (it.name.clone(), it.at)).collect();
+                let made = arming.schedules.iter().filter(|it| !(self.unmovable && it.known));
+                let schedules: Vec<_> = made.map(|it| (it.name.clone(), it.at)).collect();
+                let all = schedules.len() == arming.schedules.len();
                 self.journal(Event::Scheduled { schedules });
+                if !all {
+                    let fault = Fault { operation: "scheduler:UpdateSchedule".into(), ..fault(FaultClass::Denied) };
+                    self.journal(Event::Failed { key: Some(key), action, fault });
+                    return;
+                }
                 Ok((Effect::AlreadyThere, None))
             }
             Step::Admit { admission, .. } => {

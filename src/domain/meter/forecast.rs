@@ -3,7 +3,7 @@
 //! Guarantee: a forecast assumes that what costs now goes on costing; it is never lower than what is spent already.
 
 use crate::domain::{
-    model::{Forecast, Money, RateCard, Record, Span, Timestamp},
+    model::{Cause, Forecast, Money, RateCard, Record, Span, Stage, Timestamp},
     policy::Policy,
 };
 
@@ -32,18 +32,49 @@ pub fn forecast(spend: Money, rate: Money, now: Timestamp) -> Forecast {
     Forecast { hour: by(hour), day: by(day) }
 }
 
-/// The instant at which something in the cloud must have stopped the tasks, so that the budget and the longest lifetime
-/// hold without labguard: the sooner of the hard end of its lifetime and of when the budget, less what the stop itself
-/// costs, is spent at the highest rate of the policy.
+/// By when what must have been done without labguard, and what for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// By then the tasks must have been stopped.
+    pub at: Timestamp,
+    /// What the session would end for then.
+    pub cause: Cause,
+    /// From then on the rest may be removed. Later where a session is kept, stopped, outside its hours.
+    pub removal: Timestamp,
+}
+
+/// The instant at which something in the cloud must have stopped the tasks, so that budget, longest lifetime and hours
+/// hold without labguard: see [`deadlines`].
 #[must_use]
 pub fn deadline(record: &Record, policy: &Policy, card: &RateCard, budget: Money, now: Timestamp) -> Timestamp {
+    deadlines(record, policy, card, budget, now).at
+}
+
+/// The soonest of the hard end of its lifetime, its fixed end, the close of its hours, and of when the budget, less what the
+/// stop itself costs, is spent at the highest rate of the policy.
+#[must_use]
+pub fn deadlines(record: &Record, policy: &Policy, card: &RateCard, budget: Money, now: Timestamp) -> Deadline {
     let rate = worst_rate(policy, card);
     let (spent, _) = spend(record, card, now);
     let left = budget.less(spent + rate.per_hour_over(drain(policy)));
     let longest = policy.limits.max_lifetime.max(policy.limits.lifetime);
     let lifetime = record.opened_at + longest;
     let money = time_to_spend(left, rate).map_or(Timestamp::MAX, |span| now + span);
-    lifetime.min(money).min(policy.limits.ends_at.unwrap_or(Timestamp::MAX))
+    let fixed = policy.limits.ends_at.unwrap_or(Timestamp::MAX);
+    let ends = [(money, Cause::Budget), (lifetime, Cause::Lifetime), (fixed, Cause::EndTime)];
+    let (removal, cause) = ends.into_iter().min_by_key(|(at, _)| *at).unwrap_or((lifetime, Cause::Lifetime));
+    let close = closes(record, policy).unwrap_or(Timestamp::MAX);
+    if close >= removal {
+        return Deadline { at: removal, cause, removal };
+    }
+    let kept = policy.end.on_hours == Stage::Stop;
+    Deadline { at: close, cause: Cause::HoursClosed, removal: if kept { removal } else { close } }
+}
+
+/// When its hours close; a session that is stopped already is outside of them.
+fn closes(record: &Record, policy: &Policy) -> Option<Timestamp> {
+    let hours = policy.limits.hours.as_ref().filter(|_| record.ending.is_none())?;
+    hours.first_close_after(record.opened_at.max(record.resumed_at.unwrap_or_default())).ok()
 }
 
 #[cfg(test)]

@@ -19,9 +19,10 @@ pub fn receipt(record: &Record, card: &RateCard, now: Timestamp) -> Receipt {
             ours: resource.ours,
             born_at: resource.live_at,
             gone_at: if resource.life == Life::Gone { resource.gone_at } else { None },
+            remark: resource.unproven.clone(),
         })
         .collect();
-    let clean = record.clean_passes >= 2 && record.ours_left().next().is_none();
+    let clean = record.clean_passes >= 2 && record.ours_left().next().is_none() && record.unproven().next().is_none();
     Receipt {
         session: record.id.clone(),
         name: record.name.clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{
     event::Event,
-    net::NetState,
+    net::{NetState, stops_of},
     phase::{Cause, Stage},
     record::{Ending, LastActivity, Metered, Record, Scan},
     resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind},
@@ -63,6 +63,13 @@ impl Record {
                 if let Some(resource) = self.resources.get_mut(key) {
                     resource.end(at, self.set_back);
                 }
+                self.drop_schedules_of(*key);
+            }
+            Event::Unproven { key, why } => {
+                if let Some(resource) = self.resources.get_mut(key) {
+                    resource.end(at, self.set_back);
+                    resource.unproven = Some(why.clone());
+                }
             }
             Event::TaskSeen { key, facts, size } => {
                 let set_back = self.set_back;
@@ -87,11 +94,15 @@ impl Record {
                     task.end(at, self.set_back);
                 }
                 task.task = Some(facts.clone());
+                if facts.is_stopped() {
+                    self.drop_schedules_of(*key);
+                }
             }
             Event::TaskLost { key, loss, detail } => {
                 if let Some(task) = self.resources.get_mut(key) {
                     task.end(at, self.set_back);
                 }
+                self.drop_schedules_of(*key);
                 self.last_loss = Some((*key, *loss, detail.clone()));
                 self.health = None;
                 self.url = None;
@@ -138,6 +149,7 @@ impl Record {
                     resource.live_at = resource.live_at.or(Some(at));
                     resource.gone_at = None;
                     resource.leaving_at = None;
+                    resource.unproven = None;
                     self.clean_passes = 0;
                 }
             }
@@ -180,6 +192,19 @@ impl Record {
                 self.closed_at = Some(at);
                 self.receipt = Some(receipt.clone());
             }
+        }
+    }
+
+    /// A task that is gone needs no stop any more: its schedules do nothing. Those of a group that is gone went with it.
+    fn drop_schedules_of(&mut self, key: ResourceKey) {
+        match key.kind {
+            ResourceKind::Task => {
+                for name in stops_of(key) {
+                    self.schedules.remove(&name);
+                }
+            }
+            ResourceKind::ScheduleGroup => self.schedules.clear(),
+            _ => {}
         }
     }
 
@@ -314,6 +339,24 @@ mod tests {
 
     fn asked(request: Request) -> Event {
         Event::Requested { request }
+    }
+
+    #[test]
+    fn the_schedules_of_what_is_gone_are_dropped() {
+        let mut record = opened();
+        let (task, other) = (ResourceKey::task(1), ResourceKey::task(2));
+        for key in [task, other] {
+            let event = Event::Intended { key, action: Action::Create, name: "t".to_owned(), size: None };
+            record.apply(at(1), &event);
+        }
+        let names = ["task-1-stop", "task-1-stop-again", "task-2-stop", "cluster-delete"];
+        let schedules = names.iter().map(|name| ((*name).to_owned(), at(9))).collect();
+        record.apply(at(2), &Event::Scheduled { schedules });
+        let loss = crate::domain::model::TaskLoss::Exited;
+        record.apply(at(3), &Event::TaskLost { key: task, loss, detail: String::new() });
+        assert_eq!(record.schedules.keys().collect::<Vec<_>>(), ["cluster-delete", "task-2-stop"]);
+        record.apply(at(4), &Event::Vanished { key: ResourceKey::only(ResourceKind::ScheduleGroup) });
+        assert!(record.schedules.is_empty());
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub enum LimitKind {
     SharedBudget,
     /// A lease of its task's sentinel that cannot be renewed.
     SentinelLease,
+    /// A schedule outside the task that cannot be moved.
+    Net,
 }
 
 impl LimitKind {
@@ -123,6 +125,7 @@ impl LimitKind {
             LimitKind::Keep => "keep",
             LimitKind::SharedBudget => "shared_budget",
             LimitKind::SentinelLease => "sentinel_lease",
+            LimitKind::Net => "net",
         }
     }
 }
@@ -235,6 +238,13 @@ pub enum Event {
     Vanished {
         /// What.
         key: ResourceKey,
+    },
+    /// It was asked for, nobody ever answered, and the session's end waits for that no longer: it may exist.
+    Unproven {
+        /// What.
+        key: ResourceKey,
+        /// What may be left, what it costs, and what removes it, for people.
+        why: String,
     },
     /// AWS says something new of a task (also how tasks that we did not know are taken into the record).
     TaskSeen {

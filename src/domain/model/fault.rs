@@ -102,6 +102,21 @@ pub struct Fault {
 impl Fault {
     /// Our code for a call that was not made since there are no credentials at all.
     pub const NO_CREDENTIALS: &'static str = "NoCredentials";
+
+    /// Our code for a call none of whose tries came as far as a connection: nothing of it was sent.
+    pub const UNREACHED: &'static str = "Unreached";
+
+    /// Whether nothing of the call was sent, at any try: then nothing can have come of it.
+    #[must_use]
+    pub fn was_never_sent(&self) -> bool {
+        self.own && self.code == Self::UNREACHED
+    }
+
+    /// Whether no answer came that could be used: the service, or the way to it, is out of order.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.own && self.class == FaultClass::Transient
+    }
 }
 
 impl fmt::Display for Fault {

@@ -44,7 +44,7 @@ pub use image::{
     child_mark, mark_of, session_of_mark,
 };
 pub use money::Money;
-pub use net::{Arming, FUSE_ROLE, Net, NetState, Scheduled, ScheduledCall};
+pub use net::{Arming, FUSE_ROLE, NET_STOPPED, Net, NetState, Scheduled, ScheduledCall, stops_of};
 pub use observation::{CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Want};
 pub use observed::Observed;
 pub use own_address::{OWN, OwnAddress};

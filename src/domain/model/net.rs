@@ -2,10 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::time::Timestamp;
+use super::{resource::ResourceKey, time::Timestamp};
 
 /// What the name of a role that labguard makes for its schedules ends in.
 pub const FUSE_ROLE: &str = "-fuse";
+
+/// What the reason begins with that a schedule gives for the stop of a task: so that who finds it stopped knows by whom.
+pub const NET_STOPPED: &str = "labguard: the deadline of";
+
+/// The names of the schedules that stop a task.
+#[must_use]
+pub fn stops_of(task: ResourceKey) -> [String; 2] {
+    let name = format!("task-{}-stop", task.number);
+    [name.clone(), format!("{name}-again")]
+}
 
 /// A net that ends the spend without labguard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -95,6 +95,9 @@ pub struct Observation {
     pub tasks: Observed<Vec<TaskFacts>>,
     /// When `tasks` or the current task's sighting was last read, in this or an earlier turn.
     pub tasks_seen_at: Option<Timestamp>,
+    /// When the group of its schedules was last looked at, answered or not, in this or an earlier turn.
+    #[serde(default)]
+    pub net_looked_at: Option<Timestamp>,
     /// Probes.
     pub health: HealthReading,
     /// What each source of activity says; empty while nothing is watched.

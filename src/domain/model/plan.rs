@@ -140,6 +140,9 @@ pub struct Outlook {
     /// absent once it is being torn down.
     #[serde(default)]
     pub deadline: Option<Timestamp>,
+    /// When the net outside the task acts first, as its schedules are set.
+    #[serde(default)]
+    pub net_acts_at: Option<Timestamp>,
     /// What a sentinel is told while all is well.
     #[serde(default)]
     pub sentinel: Option<SentinelLease>,

@@ -27,6 +27,9 @@ pub struct ReceiptResource {
     pub born_at: Option<Timestamp>,
     /// When it was proven gone; absent: it stands (not ours), or it is left behind.
     pub gone_at: Option<Timestamp>,
+    /// What may be left of it, what that costs and what removes it, where nobody answered whether it came to be.
+    #[serde(default)]
+    pub remark: Option<String>,
 }
 
 /// How many units of a price: `of ÷ per`, exactly. Their amount is that many times the unit price, rounded up to the
@@ -105,7 +108,7 @@ pub struct Receipt {
     pub budget: Money,
     /// The date of the rate card.
     pub rates_as_of: String,
-    /// Fresh reads, twice, found nothing of ours.
+    /// Fresh reads, twice, found nothing of ours, and there was nothing that could not be read.
     pub proven_clean: bool,
     /// What AWS says it cost, where it was asked days later. For comparison: no guard looks at it.
     #[serde(default)]

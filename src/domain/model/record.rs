@@ -280,6 +280,11 @@ impl Record {
             .map(|(key, resource)| (*key, resource))
     }
 
+    /// What nobody answered for: it may exist, and the end did not wait for it.
+    pub fn unproven(&self) -> impl Iterator<Item = &str> {
+        self.resources.values().filter_map(|resource| resource.unproven.as_deref())
+    }
+
     /// Whether the session is over and its receipt written.
     #[must_use]
     pub const fn is_closed(&self) -> bool {

@@ -207,7 +207,7 @@ pub enum Life {
     Leaving,
     /// Gone, by proof.
     Gone,
-    /// Never came to be, by proof or by a refusal.
+    /// Never came to be, by proof or by a refusal; or nobody answered whether it did (`Resource::unproven`).
     Never,
 }
 
@@ -243,7 +243,7 @@ impl Askings {
     }
 }
 
-/// Calls of which something comes, or nothing: whoever is refused by them has made nothing.
+/// Calls of which something comes, or nothing: whoever is refused by them, or never reached them, has made nothing.
 fn is_refusal(fault: &Fault) -> bool {
     let creating = matches!(
         fault.operation.as_str(),
@@ -257,7 +257,8 @@ fn is_refusal(fault: &Fault) -> bool {
             | "ecs:RunTask"
             | "scheduler:CreateScheduleGroup"
     );
-    creating && matches!(fault.class, FaultClass::Denied | FaultClass::Rejected | FaultClass::Quota)
+    let refused = matches!(fault.class, FaultClass::Denied | FaultClass::Rejected | FaultClass::Quota);
+    creating && (refused || fault.was_never_sent())
 }
 
 /// One resource in the record.
@@ -300,6 +301,9 @@ pub struct Resource {
     pub failures: u32,
     /// The last failure of the present action.
     pub last_fault: Option<(Timestamp, Fault)>,
+    /// Why it was let go without proof that it never came to be, if it was: what may be left, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<String>,
 }
 
 impl Resource {
@@ -344,6 +348,7 @@ impl Resource {
             bytes: None,
             failures: 0,
             last_fault: None,
+            unproven: None,
         }
     }
 
