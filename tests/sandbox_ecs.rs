@@ -85,6 +85,11 @@ impl Lab {
     }
 
     async fn register(&self, family: &str, container: ContainerDefinition) -> String {
+        self.register_as(family, container, None).await
+    }
+
+    /// With an execution role, as a private image and the log driver need one.
+    async fn register_as(&self, family: &str, container: ContainerDefinition, role: Option<String>) -> String {
         let answer = self
             .ecs
             .register_task_definition()
@@ -93,7 +98,7 @@ impl Lab {
             .network_mode(NetworkMode::Awsvpc)
             .cpu("256")
             .memory("512")
-            .execution_role_arn("arn:aws:iam::000000000000:role/lab")
+            .set_execution_role_arn(role)
             .container_definitions(container)
             .send()
             .await
@@ -313,15 +318,28 @@ async fn lack_of_capacity_is_a_success_with_failures() {
 async fn an_image_that_is_not_there_and_a_missing_log_group_stop_the_task_before_it_starts() {
     let lab = Lab::quick().await;
     lab.cluster("x").await;
-    let definition = lab.register("x", lab.container("000000000000.dkr.ecr.us-east-1.amazonaws.com/none:1")).await;
+    let trust = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+    let role = lab.iam.create_role().role_name("exec").assume_role_policy_document(trust).send().await.unwrap();
+    let private = lab.container("000000000000.dkr.ecr.us-east-1.amazonaws.com/none:1");
+    let refused = refused!(
+        lab.ecs
+            .register_task_definition()
+            .family("x")
+            .requires_compatibilities(Compatibility::Fargate)
+            .network_mode(NetworkMode::Awsvpc)
+            .cpu("256")
+            .memory("512")
+            .container_definitions(private.clone())
+    );
+    assert!(refused.1.contains("execution role ARN to support ECR images"), "{}", refused.1);
+    let role = role.role().unwrap().arn().to_owned();
+    let definition = lab.register_as("x", private, Some(role.clone())).await;
     let arn = lab.run("x", &definition).send().await.unwrap().tasks()[0].task_arn().unwrap().to_owned();
     let task = lab.task("x", &arn).await;
     assert_eq!(task.stop_code().unwrap().as_str(), "TaskFailedToStart");
     assert!(task.stopped_reason().unwrap().starts_with("CannotPullContainerError"), "{:?}", task.stopped_reason());
     assert!(task.started_at().is_none());
 
-    let trust = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-    let role = lab.iam.create_role().role_name("exec").assume_role_policy_document(trust).send().await.unwrap();
     let logs = LogConfiguration::builder()
         .log_driver(LogDriver::Awslogs)
         .options("awslogs-group", "/labguard/none")
@@ -333,7 +351,7 @@ async fn an_image_that_is_not_there_and_a_missing_log_group_stop_the_task_before
     let register = lab.ecs.register_task_definition().family("y").requires_compatibilities(Compatibility::Fargate);
     let register = register.network_mode(NetworkMode::Awsvpc).cpu("256").memory("512").container_definitions(container);
     assert!(refused!(register.clone()).1.contains("execution role"));
-    register.execution_role_arn(role.role().unwrap().arn()).send().await.unwrap();
+    register.execution_role_arn(role).send().await.unwrap();
     let arn = lab.run("x", "y").send().await.unwrap().tasks()[0].task_arn().unwrap().to_owned();
     let reason = lab.task("x", &arn).await.stopped_reason().unwrap().to_owned();
     assert!(reason.starts_with("ResourceInitializationError"), "{reason}");

@@ -276,7 +276,8 @@ fn allowed(record: &Record, policy: &Policy, request: &Request) -> Result<(), Co
         Request::End { .. } => Ok(()),
         _ if tearing => refuse(format!("session {id} is being torn down; that cannot be undone")),
         Request::Stop { .. } => Ok(()),
-        Request::Resume if phase != Phase::Stopping => {
+        // One that was asked for a moment ago and has not begun yet is taken back.
+        Request::Resume if phase != Phase::Stopping && record.desired.stop.is_none() => {
             refuse(format!("session {id} is {phase}; only a stopped session can be resumed"))
         }
         Request::Resume => Ok(()),

@@ -1,4 +1,4 @@
-//! A disk that takes nothing: what makes or keeps is refused, what ends is heeded (decision 0009).
+//! What people ask of a session, at awkward moments.
 
 #[path = "support/lab.rs"]
 mod lab;
@@ -13,6 +13,22 @@ use labguard::{
 };
 use memory::House;
 
+#[tokio::test(start_paused = true)]
+async fn a_stop_and_a_resume_right_after_it_are_both_taken() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.limits.idle_timeout = None;
+    let session = house.open(policy).await;
+    session.until_live().await;
+    session.ask(Request::Stop { reason: "lunch".to_owned() }).await;
+    session.ask(Request::Resume).await;
+    session.until("live again", |status| status.url.is_some() && status.ending.is_none()).await;
+    let refused = session.lab.engine.request(session.id.clone(), Request::Resume).await.unwrap_err();
+    assert!(refused.to_string().contains("only a stopped session can be resumed"), "{refused}");
+    session.ended().await;
+}
+
+/// What makes or keeps is refused, what ends is heeded (decision 0009).
 #[tokio::test(start_paused = true)]
 async fn a_session_is_ended_though_the_disk_is_full_and_closes_once_it_is_not() {
     let house = House::new(Latency::fast()).await;
