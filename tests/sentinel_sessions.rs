@@ -273,6 +273,8 @@ async fn a_deadline_that_comes_early_by_the_tasks_clock_ends_the_session_by_the_
         let house = House::build(Blueprint { apart: 10 * 60_000, ..Blueprint::new(7, Latency::fast()) }).await;
         let mut policy = guarded(&house);
         policy.fuse.sentinel = sentinel;
+        // By the same clock the schedules would stop it at that very time.
+        policy.fuse.scheduler = false;
         policy.limits.max_lifetime = policy.limits.lifetime;
         let session = house.open(policy).await;
         session.until_live().await;

@@ -31,6 +31,7 @@ use aws_smithy_types::{config_bag::ConfigBag, error::metadata::ProvideErrorMetad
 use super::{
     Cloud,
     fault::{Refusal, of_sdk},
+    retries::Retries,
     skew::Skew,
 };
 use crate::domain::model::FaultClass;
@@ -115,6 +116,7 @@ fn is_unconnected(error: &ConnectorError) -> bool {
 pub(crate) struct Note {
     pub(crate) actions: Actions,
     pub(crate) skew: Skew,
+    pub(crate) retries: Retries,
 }
 
 #[dyn_dispatch_hint]

@@ -24,6 +24,7 @@ use super::{
     ec2::Ec2,
     pace::Pace,
     pricing::Pricing,
+    retries::Retries,
     scheduler::Scheduler,
     skew::Skew,
 };
@@ -156,11 +157,12 @@ impl Cloud {
         }
         let sdk = loader.load().await;
         let skew = Skew::by(config.clock.clone());
-        let note = Note { actions: actions.clone(), skew: skew.clone() };
+        let note = Note { actions: actions.clone(), skew: skew.clone(), retries: Retries::default() };
         // Every SDK crate has its own builder type with the same methods.
         macro_rules! client {
             ($sdk:ident, $name:literal) => {{
-                let mut builder = $sdk::config::Builder::from(&sdk).interceptor(note.clone());
+                let mut builder =
+                    $sdk::config::Builder::from(&sdk).interceptor(note.clone()).retry_partition(note.retries.of($name));
                 if let Some(url) = config.service_endpoints.get($name) {
                     builder = builder.endpoint_url(url);
                 }

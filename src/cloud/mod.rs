@@ -26,6 +26,7 @@ mod metric_data;
 mod metrics;
 mod pace;
 mod pricing;
+mod retries;
 mod scheduler;
 mod scheduler_role;
 mod signed;

@@ -178,6 +178,7 @@ impl Service {
         layer.store_put(AuthSchemeOptionResolverParams::new(()));
         layer.store_put(Region::new(region.to_owned()));
         layer.store_put(signing());
+        layer.store_put(note.retries.of(self.name));
         layer.store_put(SigningName::from_static(self.name));
         layer.store_put(ApiMetadata::new(self.name, self.version));
         layer.store_put(SigV4OperationSigningConfig {
