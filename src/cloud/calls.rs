@@ -28,6 +28,8 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::{config_bag::ConfigBag, error::metadata::ProvideErrorMetadata};
 
+use futures::{FutureExt, future::BoxFuture};
+
 use super::{
     Cloud,
     fault::{Refusal, of_sdk},
@@ -167,11 +169,24 @@ impl Intercept for Note {
 }
 
 impl Cloud {
-    /// Waits for its turn, sends, reports, classifies.
-    pub(crate) async fn call<O, E>(
+    /// Waits for its turn, sends, reports, classifies. On the heap: the SDK's futures are large, and whoever awaits one
+    /// after the other would have room for all of them on its stack.
+    pub(crate) fn call<'c, O, E>(
+        &'c self,
+        operation: &'static str,
+        sent: impl Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send + 'c,
+    ) -> BoxFuture<'c, Result<O, Refusal<E>>>
+    where
+        O: Send + 'c,
+        E: ProvideErrorMetadata + std::error::Error + Send + 'static,
+    {
+        self.one_call(operation, sent).boxed()
+    }
+
+    async fn one_call<O, E>(
         &self,
         operation: &'static str,
-        sent: impl Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+        sent: impl Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send,
     ) -> Result<O, Refusal<E>>
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
