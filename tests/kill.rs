@@ -201,7 +201,7 @@ fn one_death(seed: u64) -> Result<Option<Duration>, String> {
         }
         match guarded.map(|since: tokio::time::Instant| since.elapsed()) {
             // The lease of a minute, its start, and what stopping takes.
-            Some(for_long) if for_long > Duration::from_secs(100) => {
+            Some(for_long) if for_long > Duration::from_secs(90) => {
                 return Err(format!("seed {seed}: a task is {status} {for_long:?} after labguard's death"));
             }
             None if died.elapsed() > PATIENCE => {
