@@ -4,7 +4,7 @@
 //! them, then read again from where they came. Never logs, shows or stores a key.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -33,6 +33,9 @@ const REREAD: Span = Span::from_secs(10);
 /// One whose expiry draws near is asked for again this often.
 const ASK: Span = Span::from_mins(1);
 
+/// So long a call waits for newer ones while those at hand are good: a source may wait for a person, or for a network.
+const WAIT: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Default)]
 struct State {
     kept: Option<Credentials>,
@@ -41,6 +44,14 @@ struct State {
     lead: Span,
     refused: bool,
     missing: bool,
+    /// How often some were taken in: who began to ask before the last time has an old answer.
+    taken: u64,
+}
+
+impl State {
+    fn good(&self, now: Timestamp) -> Option<Credentials> {
+        self.kept.clone().filter(|kept| !self.refused && expiry(kept).is_none_or(|end| now < end))
+    }
 }
 
 /// Reads credentials, and reads them again when they are refused or nearly expired.
@@ -52,6 +63,8 @@ pub(crate) struct Keyring {
     http: SharedHttpClient,
     clock: Clock,
     state: Mutex<State>,
+    /// Held while newer ones are asked for beside the calls.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Keyring {
@@ -63,7 +76,7 @@ impl Keyring {
         clock: Clock,
     ) -> Self {
         let fixed = fixed.map(|(id, secret)| Credentials::new(id, secret, None, None, "labguard"));
-        Self { fixed, profile, region, http, clock, state: Mutex::default() }
+        Self { fixed, profile, region, http, clock, state: Mutex::default(), asking: Arc::default() }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -73,7 +86,10 @@ impl Keyring {
     /// What a call's end says about them.
     pub(crate) fn learn(&self, outcome: CallOutcome) {
         match outcome {
-            CallOutcome::Ok => self.state().refused = false,
+            CallOutcome::Ok => {
+                let mut state = self.state();
+                (state.refused, state.missing) = (false, false);
+            }
             CallOutcome::Fault(FaultClass::Expired) => self.state().refused = true,
             // Any other refusal came from a service that had accepted them, or from none.
             CallOutcome::Fault(_) => {}
@@ -109,13 +125,18 @@ impl Keyring {
         (!read_again).then(|| kept.clone())
     }
 
-    async fn provide(&self) -> provider::Result {
+    async fn provide(self: &Arc<Self>) -> provider::Result {
         if let Some(fixed) = &self.fixed {
             return Ok(fixed.clone());
         }
         if let Some(kept) = self.usable() {
             return Ok(kept);
         }
+        let keyring = Arc::clone(self);
+        self.newer(async move { keyring.ask().await }).await
+    }
+
+    async fn ask(&self) -> provider::Result {
         // The chain asks over our own client: the SDK has none of its own in this build, and panics without.
         let ways = ProviderConfig::without_region()
             .with_region(Some(Region::new(self.region.clone())))
@@ -125,18 +146,45 @@ impl Keyring {
         if let Some(profile) = &self.profile {
             chain = chain.profile_name(profile);
         }
-        let read = chain.build().await.provide_credentials().await;
-        self.take(read)
+        chain.build().await.provide_credentials().await
     }
 
-    /// Takes in what the chain said. A source that fails while the ones at hand are still good loses nothing.
-    fn take(&self, read: provider::Result) -> provider::Result {
+    /// Waits for what the source says; while those at hand are good only for a moment, and asks one at a time. What comes
+    /// later is taken in beside the calls.
+    async fn newer(
+        self: &Arc<Self>,
+        asked: impl Future<Output = provider::Result> + Send + 'static,
+    ) -> provider::Result {
+        let (good, taken) = {
+            let state = self.state();
+            (state.good(self.clock.now()), state.taken)
+        };
+        let Some(good) = good else { return self.take(taken, asked.await) };
+        let Ok(turn) = Arc::clone(&self.asking).try_lock_owned() else { return Ok(good) };
+        let keyring = Arc::clone(self);
+        let answer = tokio::spawn(async move {
+            let _turn = turn;
+            let read = asked.await;
+            keyring.take(taken, read)
+        });
+        match tokio::time::timeout(WAIT, answer).await {
+            Ok(Ok(read)) => read,
+            // It panicked: no answer came.
+            Ok(Err(error)) => self.take(taken, Err(CredentialsError::unhandled(error))),
+            Err(_) => self.take(taken, Err(CredentialsError::provider_timed_out(WAIT))),
+        }
+    }
+
+    /// Takes in what the chain said to who began to ask when it had been `taken` in so often. A source that fails while
+    /// the ones at hand are still good loses nothing, nor does one that fails after another call had an answer.
+    fn take(&self, taken: u64, read: provider::Result) -> provider::Result {
         let mut state = self.state();
         let now = self.clock.now();
-        let good = state.kept.clone().filter(|kept| !state.refused && expiry(kept).is_none_or(|end| now < end));
-        let read = match (read, good) {
+        let newer = state.kept.clone().filter(|_| state.taken > taken);
+        let read = match (read, newer.or_else(|| state.good(now))) {
             (Ok(read), _) => {
                 state.kept = Some(read.clone());
+                state.taken += 1;
                 Ok(read)
             }
             (Err(error), Some(good)) => {
@@ -174,7 +222,7 @@ fn expiry(credentials: &Credentials) -> Option<Timestamp> {
 
 /// The keyring as the SDK wants it.
 #[derive(Clone, Debug)]
-pub(crate) struct Provider(pub(crate) std::sync::Arc<Keyring>);
+pub(crate) struct Provider(pub(crate) Arc<Keyring>);
 
 impl ProvideCredentials for Provider {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
@@ -193,7 +241,8 @@ mod tests {
     async fn a_refusal_is_remembered_until_a_call_succeeds() {
         let keys = ("labguard-sandbox".to_owned(), "secret".to_owned());
         let clock = Clock::simulated(Timestamp::from_millis(0));
-        let keyring = Keyring::new(Some(keys), None, "us-east-1".into(), crate::cloud::connect::https(), clock);
+        let keyring =
+            Arc::new(Keyring::new(Some(keys), None, "us-east-1".into(), crate::cloud::connect::https(), clock));
         let refused = || keyring.reading(Span::ZERO).refused;
         assert!(!refused());
         keyring.learn(CallOutcome::Fault(FaultClass::Expired));
@@ -203,10 +252,12 @@ mod tests {
         assert!(!refused());
         assert_eq!(keyring.provide().await.unwrap().access_key_id(), "labguard-sandbox");
     }
+
     #[tokio::test]
     async fn the_usual_chain_is_asked_over_our_own_client_and_fails_without_a_panic() {
         let profile = Some("labguard-no-such-profile".to_owned());
         let keyring = Keyring::new(None, profile, "us-east-1".into(), crate::cloud::connect::https(), Clock::System);
+        let keyring = Arc::new(keyring);
         // What it finds depends on the machine; that it answers at all does not.
         let answer = tokio::time::timeout(Duration::from_secs(30), keyring.provide()).await;
         let found = answer.expect("the chain does not end");
@@ -221,8 +272,13 @@ mod tests {
         credentials
     }
 
-    fn keyring(clock: &Clock) -> Keyring {
-        Keyring::new(None, None, "us-east-1".into(), crate::cloud::connect::https(), clock.clone())
+    fn keyring(clock: &Clock) -> Arc<Keyring> {
+        Arc::new(Keyring::new(None, None, "us-east-1".into(), crate::cloud::connect::https(), clock.clone()))
+    }
+
+    fn took(keyring: &Keyring, read: provider::Result) -> provider::Result {
+        let taken = keyring.state().taken;
+        keyring.take(taken, read)
     }
 
     #[tokio::test(start_paused = true)]
@@ -230,13 +286,13 @@ mod tests {
         let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
         let (keyring, lead) = (keyring(&clock), Span::from_mins(25));
         let issue = || lasting(&clock, 60, AwsCredentialFeature::CredentialsStsAssumeRole);
-        keyring.take(Ok(issue())).unwrap();
+        took(&keyring, Ok(issue())).unwrap();
         let first = keyring.reading(lead).expires_at.unwrap();
         for _ in 0..180 {
             tokio::time::sleep(Duration::from_secs(60)).await;
             if keyring.usable().is_none() {
                 assert_eq!(keyring.reading(lead).expires_at, None, "not told before it was asked");
-                keyring.take(Ok(issue())).unwrap();
+                took(&keyring, Ok(issue())).unwrap();
             }
             let left = keyring.reading(lead).expires_at.unwrap().since(clock.now());
             assert!(left > Span::from_mins(25), "{left}");
@@ -249,19 +305,19 @@ mod tests {
         let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
         let (keyring, lead) = (keyring(&clock), Span::from_mins(25));
         let fixed = lasting(&clock, 60, AwsCredentialFeature::CredentialsProfileSso);
-        keyring.take(Ok(fixed.clone())).unwrap();
+        took(&keyring, Ok(fixed.clone())).unwrap();
         assert_eq!(keyring.reading(lead).expires_at, expiry(&fixed), "of hours ahead it is told as it is");
         tokio::time::sleep(Duration::from_secs(36 * 60)).await;
         assert!(keyring.usable().is_none());
-        keyring.take(Ok(fixed.clone())).unwrap();
+        took(&keyring, Ok(fixed.clone())).unwrap();
         assert_eq!(keyring.reading(lead).expires_at, expiry(&fixed));
         tokio::time::sleep(Duration::from_secs(61)).await;
         assert!(keyring.usable().is_none(), "asked again each minute");
-        let kept = keyring.take(Err(CredentialsError::not_loaded("away"))).unwrap();
+        let kept = took(&keyring, Err(CredentialsError::not_loaded("away"))).unwrap();
         assert_eq!(kept.access_key_id(), "AKID");
         assert!(!keyring.reading(lead).missing);
         tokio::time::sleep(Duration::from_secs(24 * 60)).await;
-        assert!(keyring.take(Err(CredentialsError::not_loaded("away"))).is_err());
+        assert!(took(&keyring, Err(CredentialsError::not_loaded("away"))).is_err());
         assert!(keyring.reading(lead).missing);
     }
 
@@ -270,8 +326,62 @@ mod tests {
         let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
         let keyring = keyring(&clock);
         for feature in [AwsCredentialFeature::CredentialsImds, AwsCredentialFeature::CredentialsHttp] {
-            keyring.take(Ok(lasting(&clock, 9, feature))).unwrap();
+            took(&keyring, Ok(lasting(&clock, 9, feature))).unwrap();
             assert_eq!(keyring.reading(Span::from_mins(25)).expires_at, None);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_never_answers_holds_up_no_call_and_hides_no_end() {
+        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        let (keyring, lead) = (keyring(&clock), Span::from_mins(25));
+        let kept = lasting(&clock, 60, AwsCredentialFeature::CredentialsProcess);
+        took(&keyring, Ok(kept.clone())).unwrap();
+        assert_eq!(keyring.reading(lead).expires_at, expiry(&kept));
+        tokio::time::sleep(Duration::from_secs(36 * 60)).await;
+        assert!(keyring.usable().is_none());
+        let began = tokio::time::Instant::now();
+        let (first, second) =
+            tokio::join!(keyring.newer(std::future::pending()), keyring.newer(std::future::pending()));
+        assert_eq!((first.unwrap(), second.unwrap()), (kept.clone(), kept.clone()));
+        assert_eq!(began.elapsed(), WAIT);
+        assert_eq!(keyring.reading(lead).expires_at, expiry(&kept), "asked, and there were none: they have an end");
+        // The first one still waits for its answer: nothing is asked beside it.
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        let again = keyring.newer(async { panic!("asked while the first one is") });
+        assert_eq!(again.await.unwrap(), kept);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_late_is_taken_in() {
+        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        let keyring = keyring(&clock);
+        took(&keyring, Ok(lasting(&clock, 20, AwsCredentialFeature::CredentialsProcess))).unwrap();
+        let renewed = lasting(&clock, 90, AwsCredentialFeature::CredentialsProcess);
+        let late = renewed.clone();
+        keyring
+            .newer(async {
+                tokio::time::sleep(WAIT * 2).await;
+                Ok(late)
+            })
+            .await
+            .unwrap();
+        tokio::time::sleep(WAIT * 2).await;
+        assert_eq!(keyring.usable(), Some(renewed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_failure_beside_a_success_is_not_told_as_missing_nor_what_a_call_disproves() {
+        let clock = Clock::simulated(Timestamp::from_millis(1_795_000_000_000));
+        let keyring = keyring(&clock);
+        let fresh = lasting(&clock, 90, AwsCredentialFeature::CredentialsProfile);
+        keyring.learn(CallOutcome::Fault(FaultClass::Expired));
+        keyring.take(0, Ok(fresh.clone())).unwrap();
+        assert_eq!(keyring.take(0, Err(CredentialsError::not_loaded("half a file"))).unwrap(), fresh);
+        assert!(!keyring.reading(Span::ZERO).missing);
+        assert!(took(&keyring, Err(CredentialsError::not_loaded("half a file"))).is_err());
+        assert!(keyring.reading(Span::ZERO).missing);
+        keyring.learn(CallOutcome::Ok);
+        assert!(!keyring.reading(Span::ZERO).missing);
     }
 }

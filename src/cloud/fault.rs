@@ -3,6 +3,7 @@
 //! AWS's code and message are the only evidence, matched code first, text second; both are kept unchanged
 //! in the [`Fault`]. Must never swallow a refusal or call something done that AWS did not say is done.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_types::request_id::RequestId;
@@ -63,6 +64,7 @@ pub fn classify(code: &str, message: &str, status: u16) -> FaultClass {
         | "IncompleteSignature"
         | "InvalidAccessKeyId"
         | Fault::NO_CREDENTIALS
+        | Fault::CREDENTIALS_UNREAD
         | "TokenRefreshRequired" => FaultClass::Expired,
         "AccessDenied"
         | "AccessDeniedException"
@@ -196,6 +198,9 @@ pub fn advice(class: FaultClass, operation: &str, code: &str, message: &str) -> 
         FaultClass::Expired if code == Fault::NO_CREDENTIALS => {
             "no AWS credentials were found: set AWS_PROFILE, run `aws configure`, or use the sandbox".into()
         }
+        FaultClass::Expired if code == Fault::CREDENTIALS_UNREAD => {
+            "log in again (`aws sso login`), or mend the profile or program that gives the AWS credentials (labguard reads them again by itself)".into()
+        }
         FaultClass::Expired => "the AWS credentials are expired or invalid: refresh them (labguard reads them again by itself)".into(),
         FaultClass::Rejected if code == "VPCIdNotSpecified" => {
             "the account has no default VPC: run `aws ec2 create-default-vpc`, or name a VPC and subnets in the policy".into()
@@ -296,13 +301,20 @@ where
             let text = with_causes(other);
             let identity = text.to_lowercase().contains("credential") || text.contains("identity");
             match other {
-                _ if identity => fault(operation, Fault::NO_CREDENTIALS, &text, 0, None),
+                _ if has_no_source(other) => fault(operation, Fault::NO_CREDENTIALS, &text, 0, None),
+                _ if identity => fault(operation, Fault::CREDENTIALS_UNREAD, &text, 0, None),
                 SdkError::ConstructionFailure(_) => own(FaultClass::Rejected, operation, "Construction", text, None),
                 _ => fault(operation, "Connection", &text, 0, None),
             }
         }
     };
     Refusal { fault, error: error.into_service_error_if_any() }
+}
+
+/// Whether no source of credentials had any. One that has them and cannot give them now may give them later.
+fn has_no_source(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(|error| matches!(error.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_))))
 }
 
 /// The typed error, if the service answered.
@@ -325,21 +337,25 @@ mod tests {
     use FaultClass as C;
 
     #[test]
-    fn a_call_without_credentials_says_so_in_words_and_not_in_structures() {
+    fn a_call_without_credentials_says_so_in_words_and_tells_none_from_those_that_cannot_be_read() {
         #[derive(Debug, thiserror::Error)]
         #[error("failed to load the token")]
         struct Inner;
-        #[derive(Debug, thiserror::Error)]
-        #[error("an error occurred while loading credentials")]
-        struct Outer(#[source] Inner);
-        let error: SdkError<aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError, HttpResponse> =
-            SdkError::construction_failure(Outer(Inner));
-        let fault = of_sdk("sts:GetCallerIdentity", error, true).fault;
-        assert_eq!((fault.class, fault.code.as_str()), (C::Expired, "NoCredentials"));
-        assert_eq!(
-            fault.message,
-            "failed to construct request: an error occurred while loading credentials: failed to load the token"
-        );
+        type Sent = SdkError<aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError, HttpResponse>;
+        for (error, code, says) in [
+            (CredentialsError::not_loaded(Inner), "NoCredentials", "was not enabled"),
+            (
+                CredentialsError::provider_error(Inner),
+                "CredentialsUnread",
+                "an error occurred while loading credentials",
+            ),
+        ] {
+            let error: Sent = SdkError::construction_failure(error);
+            let fault = of_sdk("sts:GetCallerIdentity", error, true).fault;
+            assert_eq!((fault.class, fault.code.as_str()), (C::Expired, code));
+            assert!(fault.message.contains(says), "{}", fault.message);
+            assert!(fault.message.ends_with(": failed to load the token"), "{}", fault.message);
+        }
     }
 
     #[test]

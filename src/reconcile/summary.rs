@@ -164,7 +164,9 @@ fn waiting(resource: &Resource, now: Timestamp) -> Option<String> {
 
 fn alarm(record: &Record, aside: &Aside) -> Option<String> {
     let of_credentials = if aside.credentials.missing {
-        Some("no AWS credentials were found: set AWS_PROFILE or run `aws configure`; labguard looks again by itself")
+        Some(
+            "no AWS credentials are to be had: set AWS_PROFILE, run `aws configure`, or log in again; labguard looks again by itself",
+        )
     } else if aside.credentials.refused {
         Some(
             "AWS refuses the credentials (expired or invalid); renew them in the same profile, labguard reads them again by itself",

@@ -103,6 +103,9 @@ impl Fault {
     /// Our code for a call that was not made since there are no credentials at all.
     pub const NO_CREDENTIALS: &'static str = "NoCredentials";
 
+    /// Our code for a call that was not made since the source of the credentials, such as a login or a program, gave none.
+    pub const CREDENTIALS_UNREAD: &'static str = "CredentialsUnread";
+
     /// Our code for a call none of whose tries came as far as a connection: nothing of it was sent.
     pub const UNREACHED: &'static str = "Unreached";
 

@@ -74,6 +74,7 @@ pub fn explain(fault: &Fault) -> &'static str {
         FaultClass::Rejected if fault.own => "it cannot be done as it is asked for",
         FaultClass::Transient if fault.own => "it kept failing",
         FaultClass::Expired if fault.code == Fault::NO_CREDENTIALS => "there are no AWS credentials",
+        FaultClass::Expired if fault.code == Fault::CREDENTIALS_UNREAD => "the AWS credentials cannot be read",
         FaultClass::NotFound => "something it needs does not exist",
         FaultClass::Throttled => "AWS kept asking us to slow down",
         FaultClass::Denied => "these credentials lack the right to do it",
