@@ -9,8 +9,8 @@ use crate::domain::{
     meter,
     model::{
         Arming, Cause, Event, Fault, FaultClass, Life, Limit, LimitKind, Money, NET_STOPPED, Net, Observed, Record,
-        Resource, ResourceKey, ResourceKind, Scheduled, ScheduledCall, Span, Spec, Stage, Step, TaskFacts, Timestamp,
-        stops_of,
+        Resource, ResourceKey, ResourceKind, SERVICE_DELETE, Scheduled, ScheduledCall, Span, Spec, Stage, Step,
+        TaskFacts, Timestamp, stops_of, twice,
     },
     policy::{
         fuse::{group_name, role_name},
@@ -75,8 +75,9 @@ const STOP: [u64; 2] = [0, 2];
 const DELETE: [u64; 2] = [10, 40];
 const DELETE_LAST: [u64; 2] = [25, 45];
 
-/// The schedule that deletes a service.
-const SERVICE_DELETE: &str = "service-delete";
+/// From the instant at which a service is to be deleted, in which that shows: the schedule's own precision and its second
+/// try, and what the tasks then take to stop.
+const ACTING: Span = Span::from_mins(6);
 
 const GROUP: ResourceKey = ResourceKey::only(ResourceKind::ScheduleGroup);
 const ROLE: ResourceKey = ResourceKey::only(ResourceKind::SchedulerRole);
@@ -181,17 +182,31 @@ pub(super) fn limit(turn: &Turn<'_>, others: &[Due]) -> Option<Due> {
 /// run on past the deadline. `set_for`: when the stop was set for.
 pub(super) fn acted(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFacts, set_for: Option<Timestamp>) -> bool {
     let said = facts.stopped_reason.as_deref().is_some_and(|reason| reason.starts_with(NET_STOPPED));
-    let service = turn.record.schedules.get(SERVICE_DELETE).copied();
-    let served = service.filter(|at| turn.service_mode() && *at <= turn.now);
+    let served = service_deleted(turn);
     if !said && served.is_none() {
         return false;
     }
-    let cause = deadline(turn).cause;
-    let set_for = set_for.or(served).map(|at| format!(", set for {at}")).unwrap_or_default();
+    let set_for = set_for.or(served);
+    let cause = set_for.map_or_else(|| deadline(turn).cause, |at| stood_for(turn, at));
+    let set_for = set_for.map(|at| format!(", set for {at}")).unwrap_or_default();
     let detail = format!("the schedules outside the task stopped {key}{set_for}: {}", cause.describe());
     let stage = if cause == Cause::HoursClosed { turn.policy().end.on_hours } else { Stage::Teardown };
     turn.end(cause, detail, stage);
     true
+}
+
+/// What ends a session at the instant that a schedule was set for. What it costs moves that instant, the others stand.
+fn stood_for(turn: &Turn<'_>, set_for: Timestamp) -> Cause {
+    let deadline = set_for + PRECISION;
+    let apart = |at: Timestamp| at.since(deadline).max(deadline.since(at));
+    let near = limits::fixed(turn).into_iter().filter(|(at, _)| apart(*at) <= LATER);
+    near.min_by_key(|(at, _)| apart(*at)).map_or(Cause::Budget, |(_, cause)| cause)
+}
+
+/// When the service was to be deleted, where that has come: ECS gives a reason of its own for the stop of its tasks.
+pub(super) fn service_deleted(turn: &Turn<'_>) -> Option<Timestamp> {
+    let at = turn.record.schedules.get(SERVICE_DELETE).copied()?;
+    (turn.service_mode() && at <= turn.now).then_some(at)
 }
 
 /// When a task's stop was set for.
@@ -237,8 +252,12 @@ fn base(turn: &Turn<'_>, deadline: Timestamp) -> Timestamp {
 }
 
 /// What must be set or moved now, what is missing first; none where all is as it should be.
-fn due(turn: &Turn<'_>) -> Option<Vec<Scheduled>> {
+fn due(turn: &mut Turn<'_>) -> Option<Vec<Scheduled>> {
     let mut all = all(turn);
+    // Moved away, nothing would tell any more what ended the tasks. Where it failed, it is set anew afterwards.
+    if service_deleted(turn).is_some_and(|at| !turn.reached(at + ACTING)) {
+        all.retain(|it| !it.known || !matches!(it.call, ScheduledCall::DeleteService { .. }));
+    }
     let missing = all.iter().any(|it| !it.known);
     if all.iter().any(|it| is_moved(turn, it)) {
         all.sort_by_key(|it| it.known);
@@ -306,11 +325,6 @@ fn all(turn: &Turn<'_>) -> Vec<Scheduled> {
         add(twice("insights-log-delete"), DELETE_LAST, ScheduledCall::DeleteLogGroup { log_group: logs.name.clone() });
     }
     list
-}
-
-/// A schedule and its second try.
-fn twice(name: &str) -> [String; 2] {
-    [name.to_owned(), format!("{name}-again")]
 }
 
 /// Whether it is gone or is somebody else's.
@@ -391,7 +405,12 @@ fn verdict(turn: &Turn<'_>) -> Option<(bool, String)> {
         return Some((false, why));
     }
     if let Some(group) = turn.record.resources.get(&GROUP).filter(|it| it.ours && it.life == Life::Gone) {
-        let again = if turn.record.ending.is_none() { ", and is made anew" } else { "" };
+        let lives = turn.record.ending.is_none();
+        if lives && turn.policy().fuse.requires(Net::Scheduler) && turn.record.first_healthy_at.is_none() {
+            // It is asked for in this very turn, and what comes of that decides.
+            return None;
+        }
+        let again = if lives { ", and is made anew" } else { "" };
         return Some((false, format!("its schedule group {} was removed from outside{again}", group.name)));
     }
     let group = live(turn, GROUP)?;
@@ -431,7 +450,7 @@ fn overdue(turn: &mut Turn<'_>) -> Option<(bool, String)> {
         false if unanswered => PATIENCE_UNANSWERED,
         false => PATIENCE,
     };
-    let began = group.intended_at;
+    let began = group.intended_at.max(turn.record.resumed_at.unwrap_or_default());
     if !turn.reached(began + patience) {
         return None;
     }

@@ -161,7 +161,7 @@ pub(super) fn after_loss(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFact
             Some((Cause::Idle, because.clone(), turn.policy().end.on_idle))
         }
         TaskLoss::FusedByDeadline => limits::of_deadline(turn, key, facts.sentinel_deadline)
-            .map(|(cause, why)| (cause, format!("{why}; {because}"), Stage::Teardown)),
+            .map(|(cause, why, stage)| (cause, format!("{why}; {because}"), stage)),
         _ => None,
     };
     if let Some((cause, detail, stage)) = ends {

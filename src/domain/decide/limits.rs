@@ -117,27 +117,43 @@ fn end_time(turn: &Turn<'_>) -> Option<Due> {
     Some(due(LimitKind::EndTime, Cause::EndTime, at, Stage::Teardown, why, "nothing: a fixed end time is fixed"))
 }
 
-/// The hard limit that a task's deadline stood for, with its words. None: the policy has moved since the task was
-/// started, so that it is no limit of the session any more.
-pub(super) fn of_deadline(turn: &Turn<'_>, key: ResourceKey, given: Option<Timestamp>) -> Option<(Cause, String)> {
+/// The hard limits whose instants stand, whatever the session costs.
+pub(super) fn fixed(turn: &Turn<'_>) -> Vec<(Timestamp, Cause)> {
+    let limits = &turn.policy().limits;
+    let lifetime = turn.record.opened_at + limits.max_lifetime.max(limits.lifetime);
+    let end_time = limits.ends_at.map(|at| (at, Cause::EndTime));
+    let close = meter::closes(&turn.record, turn.policy()).map(|at| (at, Cause::HoursClosed));
+    end_time.into_iter().chain([(lifetime, Cause::Lifetime)]).chain(close).collect()
+}
+
+/// The hard limit that a task's deadline stood for, with its words and how far it ends the session. None: the policy has
+/// moved since the task was started, so that it is no limit of the session any more.
+pub(super) fn of_deadline(
+    turn: &Turn<'_>,
+    key: ResourceKey,
+    given: Option<Timestamp>,
+) -> Option<(Cause, String, Stage)> {
     let (policy, now) = (turn.policy(), turn.now);
-    let longest = policy.limits.max_lifetime.max(policy.limits.lifetime);
-    let lifetime = (turn.record.opened_at + longest, Cause::Lifetime);
-    let end_time = policy.limits.ends_at.map(|at| (at, Cause::EndTime));
-    let (fixed, cause) = end_time.into_iter().chain([lifetime]).min_by_key(|(at, _)| *at)?;
+    let (fixed, cause) = fixed(turn).into_iter().min_by_key(|(at, _)| *at)?;
     let budget = policy.limits.max_budget.max(policy.limits.budget);
     let present = meter::deadline(&turn.record, policy, turn.rules.card, budget, now);
     let is_fixed = given.map_or(present >= fixed, |given| given.as_secs() == fixed.as_secs());
     if is_fixed {
-        let what =
-            if cause == Cause::EndTime { "its policy's end time".to_owned() } else { format!("{longest} of lifetime") };
-        return Some((cause, format!("{what} was over at {fixed} by its task's clock")));
+        let longest = policy.limits.max_lifetime.max(policy.limits.lifetime);
+        let (what, stage) = match cause {
+            Cause::EndTime => ("its policy's end time was over".to_owned(), Stage::Teardown),
+            Cause::HoursClosed => ("its hours closed".to_owned(), policy.end.on_hours),
+            _ => (format!("{longest} of lifetime was over"), Stage::Teardown),
+        };
+        return Some((cause, format!("{what} at {fixed} by its task's clock"), stage));
     }
     // Money lasts as long as it costs the most; what it cost less than that since the start has put its end off.
     let started = turn.record.resources.get(&key).map_or(now, |task| task.intended_at);
     let put_off = given.is_none_or(|given| present <= given + now.since(started));
-    put_off
-        .then(|| (Cause::Budget, format!("its hard budget of {budget} may be spent at {}", given.unwrap_or(present))))
+    put_off.then(|| {
+        let why = format!("its hard budget of {budget} may be spent at {}", given.unwrap_or(present));
+        (Cause::Budget, why, Stage::Teardown)
+    })
 }
 
 fn hours(turn: &Turn<'_>) -> Option<Due> {

@@ -36,6 +36,8 @@ mod budgets_tests;
 #[cfg(test)]
 mod model_cloud;
 #[cfg(test)]
+mod net_stories;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod rules;

@@ -171,6 +171,24 @@ fn a_deadline_of_the_sentinels_is_the_hard_limit_that_it_stood_for() {
 }
 
 #[test]
+fn a_deadline_that_was_the_close_of_the_hours_ends_it_as_the_policy_says_for_them() {
+    for stage in [Stage::Stop, Stage::Teardown] {
+        let mut policy = guarded();
+        let (record, now) = running(&policy);
+        let end_cron = (now + Span::from_mins(2)).to_chrono().format("%M %H * * *").to_string();
+        policy.limits.hours = Some(crate::domain::policy::Hours { end_cron, zone: "UTC".into() });
+        policy.end.on_hours = stage;
+        let close = meter::closes(&record, &policy).unwrap();
+        // Its clock is a little ahead of ours, or we were away: what it was given tells.
+        for (given, now) in [(Some(close), close - Span::from_secs(20)), (Some(close), close + Span::from_mins(30))] {
+            let (cause, how_far, detail) = ended(&after(&record, &policy, End::Deadline, given, now)).unwrap();
+            assert_eq!((cause, how_far), (Cause::HoursClosed, stage), "{detail}");
+            assert!(detail.starts_with("its hours closed at"), "{detail}");
+        }
+    }
+}
+
+#[test]
 fn a_lease_says_nothing_of_the_session_and_its_task_is_restarted() {
     let policy = guarded();
     let (record, now) = running(&policy);

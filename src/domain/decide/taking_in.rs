@@ -123,6 +123,8 @@ fn take(turn: &mut Turn<'_>, arn: &str, seen: &TaskFacts) {
     turn.note(Event::TaskSeen { key, facts: facts.clone(), size });
     if stopped && served && turn.record.ending.is_none() {
         lose(turn, key, &facts, set_for);
+    } else if facts.is_leaving() && served && turn.record.ending.is_none() && fuse::service_deleted(turn).is_some() {
+        fuse::acted(turn, key, &facts, set_for);
     }
 }
 

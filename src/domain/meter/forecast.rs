@@ -72,7 +72,8 @@ pub fn deadlines(record: &Record, policy: &Policy, card: &RateCard, budget: Mone
 }
 
 /// When its hours close; a session that is stopped already is outside of them.
-fn closes(record: &Record, policy: &Policy) -> Option<Timestamp> {
+#[must_use]
+pub fn closes(record: &Record, policy: &Policy) -> Option<Timestamp> {
     let hours = policy.limits.hours.as_ref().filter(|_| record.ending.is_none())?;
     hours.first_close_after(record.opened_at.max(record.resumed_at.unwrap_or_default())).ok()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{
     event::Event,
-    net::{NetState, stops_of},
+    net::{Net, NetState, SERVICE_DELETE, stops_of, twice},
     phase::{Cause, Stage},
     record::{Ending, LastActivity, Metered, Record, Scan},
     resource::{Action, Effect, Life, Resource, ResourceKey, ResourceKind},
@@ -134,6 +134,7 @@ impl Record {
                 self.url = None;
                 self.last_activity = None;
                 self.first_healthy_at = None;
+                self.try_the_net_again();
             }
             Event::Warned { limit, lead, at } => {
                 self.warned.insert((*limit, *lead, *at));
@@ -195,11 +196,26 @@ impl Record {
         }
     }
 
+    /// A net that tore while nothing ran is no verdict on the one that is needed now.
+    fn try_the_net_again(&mut self) {
+        self.nets.retain(|net, state| *net != Net::Scheduler || state.holds);
+        if let Some(group) = self.resources.get_mut(&ResourceKey::only(ResourceKind::ScheduleGroup)) {
+            group.failures = 0;
+            group.last_fault = None;
+        }
+    }
+
     /// A task that is gone needs no stop any more: its schedules do nothing. Those of a group that is gone went with it.
     fn drop_schedules_of(&mut self, key: ResourceKey) {
         match key.kind {
             ResourceKind::Task => {
                 for name in stops_of(key) {
+                    self.schedules.remove(&name);
+                }
+            }
+            // So that one of a life before is not taken for what ended a task of the next.
+            ResourceKind::Service => {
+                for name in twice(SERVICE_DELETE) {
                     self.schedules.remove(&name);
                 }
             }
@@ -285,7 +301,12 @@ impl Record {
                     facts.wanted = false;
                 }
             }
-            Effect::Removed | Effect::AlreadyGone | Effect::RemovalRequested => resource.end(at, self.set_back),
+            Effect::Removed | Effect::AlreadyGone | Effect::RemovalRequested => {
+                resource.end(at, self.set_back);
+                if key.kind == ResourceKind::Service {
+                    self.drop_schedules_of(key);
+                }
+            }
             Effect::NotOurs => {
                 resource.ours = false;
                 resource.life = if action == Action::Create { Life::Never } else { Life::Gone };

@@ -44,7 +44,9 @@ pub use image::{
     child_mark, mark_of, session_of_mark,
 };
 pub use money::Money;
-pub use net::{Arming, FUSE_ROLE, NET_STOPPED, Net, NetState, Scheduled, ScheduledCall, stops_of};
+pub use net::{
+    Arming, FUSE_ROLE, NET_STOPPED, Net, NetState, SERVICE_DELETE, Scheduled, ScheduledCall, stops_of, twice,
+};
 pub use observation::{CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Want};
 pub use observed::Observed;
 pub use own_address::{OWN, OwnAddress};

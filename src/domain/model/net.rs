@@ -13,9 +13,17 @@ pub const NET_STOPPED: &str = "labguard: the deadline of";
 /// The names of the schedules that stop a task.
 #[must_use]
 pub fn stops_of(task: ResourceKey) -> [String; 2] {
-    let name = format!("task-{}-stop", task.number);
-    [name.clone(), format!("{name}-again")]
+    twice(&format!("task-{}-stop", task.number))
 }
+
+/// A schedule and its second try.
+#[must_use]
+pub fn twice(name: &str) -> [String; 2] {
+    [name.to_owned(), format!("{name}-again")]
+}
+
+/// The schedule that deletes a service.
+pub const SERVICE_DELETE: &str = "service-delete";
 
 /// A net that ends the spend without labguard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
