@@ -86,6 +86,7 @@ impl Dying {
         let id = lab.engine.up("lab".to_owned()).await.map_err(|error| error.to_string())?;
         let mut status = lab.engine.follow(id.as_str()).map_err(|error| error.to_string())?;
         tokio::select! {
+            biased;
             () = burning.blown() => {}
             _ = status.wait_for(|status| status.closed_at.is_some()) => {
                 lab.stop().await;

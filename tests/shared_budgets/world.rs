@@ -137,6 +137,7 @@ impl World {
         loop {
             let step = Duration::from_millis(self.rng.random_range(500..12_000));
             tokio::select! {
+                biased;
                 () = fuse.blown() => {
                     self.outcome.crashes += 1;
                     crash(lab).await;
@@ -150,6 +151,7 @@ impl World {
                         break;
                     }
                     if let Some(crashed) = tokio::select! {
+                        biased;
                         acted = self.act(&lab) => Some(acted),
                         // Whatever waits for an engine that is dead goes with it.
                         () = fuse.blown() => None,

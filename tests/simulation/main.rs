@@ -14,7 +14,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use labguard::domain::model::Money;
-use seeds::Seeds;
+use seeds::{Seeds, side_by_side};
 use world::{Outcome, run_seed};
 
 static SEEDS: Seeds =
@@ -80,4 +80,16 @@ fn every_seed_ends_with_nothing_left_and_nothing_foreign_touched() {
         overshoots(&total.over_budget),
     );
     played.none_failed();
+}
+
+/// A failed seed is worth something if it fails again. What an image is read and packed with are threads, whose pace is
+/// the machine's: where that falls between a crash and a fault, a world comes out otherwise, one in a hundred. All else
+/// hangs on the seed.
+#[test]
+fn a_seed_comes_to_the_same_again_whoever_plays_beside_it() {
+    let play = |seed| format!("{:?}", run_seed(seed, false));
+    let first = side_by_side(1..=24, play);
+    let others: Vec<u64> =
+        first.into_iter().rev().filter(|(seed, outcome)| play(*seed) != *outcome).map(|(seed, _)| seed).collect();
+    assert!(others.len() <= 3, "came to something else when played again: {others:?}");
 }

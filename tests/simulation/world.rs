@@ -180,6 +180,7 @@ impl World {
         loop {
             let step = Duration::from_millis(self.rng.random_range(50..4_000));
             tokio::select! {
+                biased;
                 () = fuse.blown() => {
                     crashes += 1;
                     self.say(&format!("crash {crashes}"));
