@@ -97,7 +97,7 @@ struct Group {
 }
 
 /// Schedules of a group that are still to come: AWS deletes each when it was called (`ActionAfterCompletion`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedulesLeft {
     /// How many.
     pub count: usize,
@@ -375,7 +375,7 @@ impl Cloud {
     /// # Errors
     /// AWS's refusal.
     pub async fn schedules_left(&self, group: &str) -> Result<SchedulesLeft, Fault> {
-        let mut left = SchedulesLeft { count: 0, moved_at: None };
+        let mut left = SchedulesLeft::default();
         let mut next: Option<String> = None;
         loop {
             let page = next.as_ref().map(|token| format!("&NextToken={}", escaped(token))).unwrap_or_default();

@@ -74,6 +74,11 @@ async fn a_stopped_session_is_guarded_as_long_as_its_net_has_something_to_come()
     assert_eq!((session.verdict, &session.running), (Verdict::MaybeGuarded, &Vec::new()), "{}", session.why);
     assert!(session.why.contains("its net outside has"), "{}", session.why);
     assert_eq!(house.left(), before);
+    // A listing that was refused shows no groups, which is not that there are none.
+    house.sandbox.add_fault("scheduler:ListScheduleGroups=access-denied".parse::<FaultRule>().unwrap());
+    let session = only(&listed(&bob).await).clone();
+    assert_eq!(session.verdict, Verdict::MaybeGuarded, "{}", session.why);
+    assert!(session.why.contains("its net outside has"), "{}", session.why);
     // Without the right to see its schedules nothing is known of it, which is not nothing to come.
     house.sandbox.add_fault("scheduler:ListSchedules=access-denied".parse::<FaultRule>().unwrap());
     let session = only(&listed(&bob).await).clone();

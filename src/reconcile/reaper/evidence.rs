@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     cloud::{Owner, SchedulesLeft},
-    domain::model::{Observed, ResourceKind, SessionId, Span, TaskFacts, Timestamp},
+    domain::{
+        model::{FaultClass, Observed, ResourceKind, SessionId, Span, TaskFacts, Timestamp},
+        policy::fuse::group_name,
+    },
 };
 
 /// Whoever makes things makes more of them within that time.
@@ -49,7 +52,7 @@ pub(super) async fn gather(engine: &Engine, session: &str, things: &[Thing]) -> 
     let mut signs = Signs::default();
     signs.of_things(things);
     signs.of_tasks(engine, &id, things).await;
-    signs.of_nets(engine, things).await;
+    signs.of_nets(engine, &id, things).await;
     let Signs { running, newest_at, unread, net, tasks: _ } = signs;
     let (verdict, why) = match record.as_ref().map(|record| record.closed_at) {
         Some(Some(at)) => (Verdict::Orphan, format!("a session of this daemon that was closed {at}")),
@@ -154,10 +157,21 @@ impl Signs {
         }
     }
 
-    async fn of_nets(&mut self, engine: &Engine, things: &[Thing]) {
-        for Thing { tagged, .. } in things.iter().filter(|it| it.tagged.kind == Some(ResourceKind::ScheduleGroup)) {
-            match engine.cloud.schedules_left(&tagged.name).await {
-                Ok(left) => self.net = Some(left),
+    /// The group that its net would be in is asked for whether it was listed or not: where the listing of groups was
+    /// refused, it shows none.
+    async fn of_nets(&mut self, engine: &Engine, id: &SessionId, things: &[Thing]) {
+        let listed = things.iter().filter(|it| it.tagged.kind == Some(ResourceKind::ScheduleGroup));
+        let mut groups: BTreeSet<String> = listed.map(|it| it.tagged.name.clone()).collect();
+        groups.insert(group_name(id.as_str()));
+        for group in groups {
+            match engine.cloud.schedules_left(&group).await {
+                Ok(left) => {
+                    let known = self.net.get_or_insert_default();
+                    known.count += left.count;
+                    known.moved_at = known.moved_at.max(left.moved_at);
+                }
+                // An endpoint without the service has no nets.
+                Err(fault) if fault.class == FaultClass::Rejected => {}
                 Err(fault) => self.unread.push(fault.to_string()),
             }
         }
