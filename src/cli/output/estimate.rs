@@ -5,7 +5,7 @@ use super::{
     columns::{Cell, table},
     moment::short,
 };
-use crate::domain::model::{CostLine, Estimate};
+use crate::domain::model::{CostLine, Estimate, Money};
 
 /// The whole estimate.
 #[must_use]
@@ -19,7 +19,7 @@ pub fn estimate(look: Look, plan: &Estimate) -> String {
         text.push_str(&format!("{unknown} stands for six characters that are drawn when the session opens\n"));
     }
     text.push('\n');
-    text.push_str(&costs(look, "per hour", &plan.per_hour, &plan.rate.to_string()));
+    text.push_str(&costs(look, "per hour", &plan.per_hour, plan.rate, |amount| amount.to_string()));
     if !plan.until.is_empty() {
         let rows: Vec<Vec<Cell>> = plan
             .until
@@ -51,9 +51,9 @@ pub fn estimate(look: Look, plan: &Estimate) -> String {
     text
 }
 
-/// Cost lines and their sum.
+/// Cost lines and their sum, each amount as `written`.
 #[must_use]
-pub fn costs(look: Look, heading: &str, lines: &[CostLine], total: &str) -> String {
+pub fn costs(look: Look, heading: &str, lines: &[CostLine], total: Money, written: impl Fn(Money) -> String) -> String {
     let mut rows: Vec<Vec<Cell>> = lines
         .iter()
         .map(|line| {
@@ -61,11 +61,16 @@ pub fn costs(look: Look, heading: &str, lines: &[CostLine], total: &str) -> Stri
                 line.item.as_str().into(),
                 line.quantity.as_str().into(),
                 format!("{} / {}", line.unit_price.exact(), line.unit).into(),
-                Cell::new(line.amount.to_string()).right(),
+                Cell::new(written(line.amount)).right(),
             ]
         })
         .collect();
-    rows.push(vec![Cell::new("total").styled(BOLD), "".into(), "".into(), Cell::new(total).styled(BOLD).right()]);
+    rows.push(vec![
+        Cell::new("total").styled(BOLD),
+        "".into(),
+        "".into(),
+        Cell::new(written(total)).styled(BOLD).right(),
+    ]);
     table(look, &["item", "quantity", "price", heading], &rows)
 }
 

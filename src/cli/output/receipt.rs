@@ -53,7 +53,10 @@ pub fn receipt(look: Look, zone: Zone, receipt: &Receipt) -> String {
         .collect();
     text.push_str(&table(look, &["resource", "name", "born", "gone"], &rows));
     text.push('\n');
-    text.push_str(&costs(look, "amount", &receipt.lines, &receipt.total.exact()));
+    // To the nano-dollar, so that whoever adds the lines up gets the total.
+    let amounts = receipt.lines.iter().map(|line| line.amount).chain([receipt.total]);
+    let decimals = amounts.map(Money::decimals).max().unwrap_or_default();
+    text.push_str(&costs(look, "amount", &receipt.lines, receipt.total, |amount| amount.exact_in(decimals)));
     text.push_str(&format!("\nbudget {}, rates of {}\n", receipt.budget, receipt.rates_as_of));
     if let Some(billed) = &receipt.billed {
         text.push_str(&account(look, zone, receipt, billed));
@@ -170,7 +173,7 @@ cluster         lab          13:30:02 UTC  14:00:00 UTC
 execution role  shared-role  13:30:02 UTC  left standing: it was there before
 
 item          quantity            price                             amount
-Fargate vCPU  0.25 vCPU × 1700 s  0.04048 USD / vCPU-hour       0.0048 USD
+Fargate vCPU  0.25 vCPU × 1700 s  0.04048 USD / vCPU-hour  0.004778889 USD
 total                                                      0.004778889 USD
 
 budget 1.5000 USD, rates of 2026-11-01

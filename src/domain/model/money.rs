@@ -79,10 +79,23 @@ impl Money {
     /// The exact amount, up to nine decimals and at least two: `0.012345678 USD`.
     #[must_use]
     pub fn exact(self) -> String {
+        self.exact_in(2)
+    }
+
+    /// How many decimals it takes to write it exactly, up to nine and at least two.
+    #[must_use]
+    pub fn decimals(self) -> usize {
+        let nanos = self.0.unsigned_abs() % 1_000_000_000;
+        format!("{nanos:09}").trim_end_matches('0').len().max(2)
+    }
+
+    /// The exact amount with at least so many decimals (nine at most), for a column of amounts.
+    #[must_use]
+    pub fn exact_in(self, decimals: usize) -> String {
         let sign = if self.0 < 0 { "-" } else { "" };
         let (whole, nanos) = (self.0.unsigned_abs() / 1_000_000_000, self.0.unsigned_abs() % 1_000_000_000);
         let digits = format!("{nanos:09}");
-        let kept = digits.trim_end_matches('0').len().max(2);
+        let kept = self.decimals().max(decimals).min(9);
         format!("{sign}{whole}.{} USD", &digits[..kept])
     }
 }
@@ -183,6 +196,11 @@ mod tests {
         assert_eq!("1.0000000001 USD".parse::<Money>(), Err(MoneyError::Range));
         assert_eq!("1,50 USD".parse::<Money>(), Err(MoneyError::Shape));
         assert_eq!("$12.5".parse::<Money>().unwrap().exact(), "12.50 USD");
+        let odd = Money::from_nanos(1_500_001_000);
+        assert_eq!(
+            (odd.decimals(), odd.exact_in(9).as_str(), odd.exact_in(2).as_str()),
+            (6, "1.500001000 USD", "1.500001 USD")
+        );
     }
 
     proptest! {
