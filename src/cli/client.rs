@@ -331,7 +331,8 @@ impl<T: DeserializeOwned> Follow<T> {
             if let Some(data) = next_data(&mut events.pending) {
                 let state: T = serde_json::from_slice(&data)
                     .map_err(|error| CliError::Foreign { url: self.client.url.clone(), why: error.to_string() })?;
-                self.tries = 0;
+                // It was there: the next try is one to find it again.
+                self.tries = 1;
                 self.ended = (self.is_last)(&state);
                 return Ok(Some(state));
             }
