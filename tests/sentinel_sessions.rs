@@ -451,8 +451,14 @@ async fn a_shell_of_the_applications_own_image_sleeps_until_the_hard_end_and_fai
         let name = |child: &str| std::fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
         children.split_whitespace().any(|child| name(child).trim() == "sleep")
     };
+    let mut looks = 0;
     while !sleeps() {
         assert_eq!(asleep.try_wait().unwrap(), None, "it ended before it slept");
+        looks += 1;
+        if looks > 1000 {
+            let _ = asleep.kill();
+            panic!("it neither slept nor ended within 10 s");
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
     assert!(asleep.try_wait().unwrap().is_none(), "it sleeps");

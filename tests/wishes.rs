@@ -6,12 +6,31 @@ mod lab;
 #[expect(dead_code, reason = "other suites ask for more")]
 mod memory;
 
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use lab::Lab;
 use labguard::{
-    domain::model::{Cause, Extension, Request, Span},
-    reconcile::handle::{CommandError, Control},
+    domain::model::{Cause, Event, Extension, Phase, Request, Span},
+    reconcile::{
+        Checkpoint, Engine,
+        handle::{CommandError, Control},
+    },
     sandbox::latency::Latency,
 };
 use memory::House;
+
+/// Whether the session's journal says that it was to end.
+async fn ended(engine: &Arc<Engine>, session: &str) -> bool {
+    let entries = engine.entries(session.to_owned()).await.unwrap();
+    entries.iter().any(|entry| matches!(entry.event, Event::Ending { .. }))
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_and_a_resume_right_after_it_are_both_taken() {
@@ -22,10 +41,50 @@ async fn a_stop_and_a_resume_right_after_it_are_both_taken() {
     session.until_live().await;
     session.ask(Request::Stop { reason: "lunch".to_owned() }).await;
     session.ask(Request::Resume).await;
-    session.until("live again", |status| status.url.is_some() && status.ending.is_none()).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let status = session.status();
+    assert_eq!((status.phase, &status.ending), (Phase::Running, &None), "{status:#?}");
+    assert!(!ended(&session.lab.engine, &session.id).await, "the stop had not begun");
     let refused = session.lab.engine.request(session.id.clone(), Request::Resume).await.unwrap_err();
     assert!(refused.to_string().contains("only a stopped session can be resumed"), "{refused}");
     session.ended().await;
+}
+
+/// A turn has decided to stop it and is about to journal that: the resume, which was taken before, must not be lost.
+#[tokio::test(start_paused = true)]
+async fn a_resume_that_comes_while_the_stop_is_being_journalled_is_heeded() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.limits.idle_timeout = None;
+    let asker = Arc::new((OnceLock::<(Arc<Engine>, String)>::new(), AtomicBool::new(false)));
+    let asks = Arc::clone(&asker);
+    let checkpoint: Checkpoint = Arc::new(move |place| {
+        let asks = Arc::clone(&asks);
+        Box::pin(async move {
+            if place == "before notes" && asks.1.swap(false, Ordering::SeqCst) {
+                let (engine, session) = asks.0.get().unwrap();
+                engine.request(session.clone(), Request::Resume).await.unwrap();
+            }
+        })
+    });
+    let lab = Lab::start(&house.parts, BTreeMap::from([("lab".to_owned(), policy)]), Some(checkpoint)).await;
+    let id = lab.engine.up("lab".to_owned()).await.unwrap().to_string();
+    asker.0.set((Arc::clone(&lab.engine), id.clone())).ok().unwrap();
+    let mut status = lab.engine.follow(&id).unwrap();
+    status.wait_for(|status| status.url.is_some()).await.unwrap();
+    // Nothing is under way any more that would be noted before the stop.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    lab.engine.request(id.clone(), Request::Stop { reason: "lunch".to_owned() }).await.unwrap();
+    asker.1.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(!asker.1.load(Ordering::SeqCst), "the resume was asked for");
+    let status = lab.engine.get(&id).unwrap();
+    assert_eq!((status.phase, &status.ending), (Phase::Running, &None), "{status:#?}");
+    assert!(!ended(&lab.engine, &id).await, "the stop was taken back before it began");
+    lab.engine.request(id.clone(), Request::End { reason: "the test is over".to_owned() }).await.unwrap();
+    let mut status = lab.engine.follow(&id).unwrap();
+    status.wait_for(|status| status.closed_at.is_some()).await.unwrap();
+    lab.stop().await;
 }
 
 /// What makes or keeps is refused, what ends is heeded (decision 0009).

@@ -1,10 +1,18 @@
 //! A fake engine for the tests of the surfaces: one live session, everything asked of it is written down.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::{Auth, ensure_token};
 use crate::{
     domain::model::{
         Basis, Cause, Charge, ChargeQuery, CostLine, CostQuery, CostReport, Entry, Estimate, Event, Forecast, Identity,
@@ -336,7 +344,36 @@ pub(crate) fn swept(remove: bool, sessions: Vec<String>) -> SweepReport {
         not_searched: Vec::new(),
         unknown: Vec::new(),
         failure: None,
+        failure_kind: None,
     }
+}
+
+/// A daemon over TCP whose engine is not one; it ends when it is dropped.
+pub(crate) struct Daemon {
+    pub engine: Arc<Fake>,
+    pub url: String,
+    folder: tempfile::TempDir,
+    _stop: DropGuard,
+}
+
+impl Daemon {
+    /// Its token file.
+    pub(crate) fn token(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+}
+
+pub(crate) async fn daemon() -> Daemon {
+    let folder = tempfile::tempdir().unwrap();
+    let token = ensure_token(&folder.path().join("token")).unwrap();
+    let engine = Fake::new();
+    let auth = Auth { token: token.into(), allowed_hosts: vec![] };
+    let router = super::router(engine.clone(), Arc::new(String::new), auth);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    tokio::spawn(super::serve(listener, router, stop.clone()));
+    Daemon { engine, url, folder, _stop: stop.drop_guard() }
 }
 
 /// The engine that is not one.
@@ -345,6 +382,9 @@ pub(crate) struct Fake {
     pub status: watch::Sender<Arc<SessionStatus>>,
     pub sweep: watch::Sender<Arc<SweepReport>>,
     pub refuse: Mutex<Option<CommandError>>,
+    pub stands_still: AtomicBool,
+    /// Knows of no sweep, as after a restart.
+    pub forgot: AtomicBool,
 }
 
 impl Fake {
@@ -354,6 +394,8 @@ impl Fake {
             status: watch::Sender::new(Arc::new(running())),
             sweep: watch::Sender::new(Arc::new(swept(true, Vec::new()))),
             refuse: Mutex::default(),
+            stands_still: AtomicBool::new(false),
+            forgot: AtomicBool::new(false),
         })
     }
 
@@ -474,7 +516,7 @@ impl Control for Fake {
 
     fn sweeping(&self) -> Option<watch::Receiver<Arc<SweepReport>>> {
         self.asked.lock().unwrap().push("sweeping".into());
-        Some(self.sweep.subscribe())
+        (!self.forgot.load(Ordering::Relaxed)).then(|| self.sweep.subscribe())
     }
 
     fn wake_all(&self) {
@@ -482,7 +524,7 @@ impl Control for Fake {
     }
 
     fn lives(&self) -> bool {
-        true
+        !self.stands_still.load(Ordering::Relaxed)
     }
 
     fn now(&self) -> Timestamp {

@@ -6,7 +6,7 @@
 use std::{path::Path, time::Duration};
 
 use futures::StreamExt as _;
-use reqwest::{Method, RequestBuilder, redirect::Policy};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::error::CliError;
@@ -61,23 +61,30 @@ impl Client {
         }
     }
 
-    /// Whether the daemon at `url` takes commands; needs no token.
+    /// Whether the daemon at `url` takes commands, or stands still; needs no token.
     ///
     /// # Errors
     /// When nobody answers there, or somebody else.
     pub async fn ready(url: &str) -> Result<Ready, CliError> {
         let url = url.trim_end_matches('/').to_owned();
         let asker = Self { http: connector(&url)?, url, token: String::new() };
-        let request = asker.http.get(format!("{}/readyz", asker.url));
-        asker.value(request, READY_WITHIN).await
+        let request = asker.http.get(format!("{}/readyz", asker.url)).timeout(READY_WITHIN);
+        let response = request.send().await.map_err(|error| unreachable(&asker.url, error))?;
+        // One that stands still says so with this status, in the same words.
+        let still = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+        asker.read(if still { response } else { asker.accepted(response).await? }).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}/v1{path}", self.url)).bearer_auth(&self.token)
     }
 
-    async fn answer(&self, request: RequestBuilder) -> Result<reqwest::Response, CliError> {
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, CliError> {
         let response = request.send().await.map_err(|error| unreachable(&self.url, error))?;
+        self.accepted(response).await
+    }
+
+    async fn accepted(&self, response: Response) -> Result<Response, CliError> {
         if response.status().is_success() {
             return Ok(response);
         }
@@ -89,8 +96,12 @@ impl Client {
     }
 
     async fn value<T: DeserializeOwned>(&self, request: RequestBuilder, within: Duration) -> Result<T, CliError> {
-        let body = self.answer(request.timeout(within)).await?;
-        let bytes = body.bytes().await.map_err(|source| CliError::Broken { url: self.url.clone(), source })?;
+        let response = self.answer(request.timeout(within)).await?;
+        self.read(response).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, CliError> {
+        let bytes = response.bytes().await.map_err(|source| CliError::Broken { url: self.url.clone(), source })?;
         serde_json::from_slice(&bytes)
             .map_err(|error| CliError::Foreign { url: self.url.clone(), why: error.to_string() })
     }
@@ -320,7 +331,8 @@ impl<T: DeserializeOwned> Follow<T> {
             if let Some(data) = next_data(&mut events.pending) {
                 let state: T = serde_json::from_slice(&data)
                     .map_err(|error| CliError::Foreign { url: self.client.url.clone(), why: error.to_string() })?;
-                self.tries = 0;
+                // It was there: the next try is one to find it again.
+                self.tries = 1;
                 self.ended = (self.is_last)(&state);
                 return Ok(Some(state));
             }
@@ -392,34 +404,27 @@ fn unreachable(url: &str, error: reqwest::Error) -> CliError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use tokio_util::sync::CancellationToken;
+    use std::sync::{Arc, atomic::Ordering};
 
     use super::*;
     use crate::{
-        api::{self, Auth, ProblemCode, ensure_token, fake, fake::Fake},
+        api::{
+            ProblemCode,
+            fake::{self, Fake},
+        },
         cli::exit_code::ExitCode,
         reconcile::handle::SweepStage,
     };
 
-    async fn daemon() -> (Arc<Fake>, Client, tempfile::TempDir, CancellationToken) {
-        let folder = tempfile::tempdir().unwrap();
-        let token = ensure_token(&folder.path().join("token")).unwrap();
-        let engine = Fake::new();
-        let router =
-            api::router(engine.clone(), Arc::new(String::new), Auth { token: token.into(), allowed_hosts: vec![] });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let stop = CancellationToken::new();
-        tokio::spawn(api::serve(listener, router, stop.clone()));
-        let client = Client::new(&url, &folder.path().join("token")).await.unwrap();
-        (engine, client, folder, stop)
+    async fn daemon() -> (Arc<Fake>, Client, fake::Daemon) {
+        let daemon = fake::daemon().await;
+        let client = Client::new(&daemon.url, &daemon.token()).await.unwrap();
+        (Arc::clone(&daemon.engine), client, daemon)
     }
 
     #[tokio::test]
     async fn the_client_and_the_api_understand_each_other_over_tcp() {
-        let (engine, client, _folder, _stop) = daemon().await;
+        let (engine, client, _daemon) = daemon().await;
         assert_eq!(client.sessions().await.unwrap(), [fake::running()]);
         assert_eq!(client.open("admission").await.unwrap(), "admission-7k2m9q");
         assert_eq!(client.plan("admission").await.unwrap(), fake::estimate());
@@ -441,8 +446,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whether_it_is_ready_is_read_from_either_answer() {
+        let (engine, _client, daemon) = daemon().await;
+        assert!(Client::ready(&daemon.url).await.unwrap().ready);
+        engine.stands_still.store(true, Ordering::Relaxed);
+        let ready = Client::ready(&daemon.url).await.unwrap();
+        assert_eq!((ready.ready, ready.sessions), (false, 1));
+        let Err(CliError::Problem(other)) = Client::ready(&format!("{}v1", daemon.url)).await else { panic!() };
+        assert_eq!(other.code, ProblemCode::Unauthorized);
+    }
+
+    #[tokio::test]
     async fn a_session_is_followed_to_its_end() {
-        let (engine, client, _folder, _stop) = daemon().await;
+        let (engine, client, _daemon) = daemon().await;
         let mut follow = client.follow("admission");
         assert_eq!(follow.next().await.unwrap().unwrap(), fake::running());
         let mut closed = fake::running();
@@ -454,7 +470,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_sweep_is_followed_to_its_end() {
-        let (engine, client, _folder, _stop) = daemon().await;
+        let (engine, client, _daemon) = daemon().await;
         let done = fake::swept(true, Vec::new());
         let going = SweepReport { stage: SweepStage::Removing, ended_at: None, ..done.clone() };
         engine.sweep.send_replace(Arc::new(going.clone()));
@@ -479,7 +495,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_token_is_a_problem_of_reaching_it() {
-        let (_engine, mut client, _folder, _stop) = daemon().await;
+        let (_engine, mut client, _daemon) = daemon().await;
         client.token = "0".repeat(64);
         let Err(CliError::Problem(problem)) = client.sessions().await else { panic!("it was let in") };
         assert_eq!(problem.code, ProblemCode::Unauthorized);

@@ -23,6 +23,12 @@ pub enum CliError {
         /// Why, shortly.
         why: &'static str,
     },
+    /// A daemon answers, and its loop does not go round.
+    #[error("the labguard daemon at {url} stands still: its sessions are not guarded; restart it, its log has more")]
+    StandsStill {
+        /// The address.
+        url: String,
+    },
     /// The daemon's token file is not there or not usable.
     #[error("the daemon at {url} cannot be asked: {why}; give the daemon's folder with --state-dir")]
     NoToken {
@@ -123,6 +129,7 @@ impl CliError {
     pub const fn exit_code(&self) -> ExitCode {
         match self {
             CliError::NoDaemon { .. }
+            | CliError::StandsStill { .. }
             | CliError::NoToken { .. }
             | CliError::Foreign { .. }
             | CliError::Broken { .. } => ExitCode::NoDaemon,
@@ -170,6 +177,7 @@ impl CliError {
     pub fn code(&self) -> &'static str {
         match self {
             CliError::NoDaemon { .. } => "no_daemon",
+            CliError::StandsStill { .. } => "stands_still",
             CliError::NoToken { .. } => "no_token",
             CliError::Problem(problem) => problem.code.name(),
             CliError::Command(error) => Problem::from(error.clone()).code.name(),
@@ -193,6 +201,7 @@ impl CliError {
     pub const fn advice(&self) -> Option<&'static str> {
         match self {
             CliError::NoDaemon { .. } => Some("start one with `labguard run`"),
+            CliError::StandsStill { .. } => Some("restart it, its log has more"),
             CliError::NoToken { .. } => Some("give the daemon's folder with --state-dir"),
             CliError::Mistakes(_) => Some("mend what is listed; `labguard config check` looks again"),
             CliError::NoPrices { .. } => {

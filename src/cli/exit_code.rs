@@ -73,7 +73,9 @@ impl ExitCode {
             }
             ExitCode::Usage => "the command line is wrong; the message names the argument",
             ExitCode::Configuration => "the configuration has mistakes; all of them are listed with file and key",
-            ExitCode::NoDaemon => "no daemon answers at the address, or it refuses the token",
+            ExitCode::NoDaemon => {
+                "no daemon answers at the address, it refuses the token, it stands still, or it ended before a sweep had found anything"
+            }
             ExitCode::NotFound => "no session or policy of that name, or several",
             ExitCode::Refused => "refused in the present state: already live, already ended, beyond a hard limit",
             ExitCode::LeftBehind => {

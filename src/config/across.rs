@@ -309,27 +309,25 @@ impl<'a> Across<'a> {
                     .into()
             },
         );
-        let ends_idle = fuse.sentinel == Sentinel::Own && policy.limits.idle_timeout.is_some();
+        let (guard, idle) = (fuse.sentinel == Sentinel::Own, policy.limits.idle_timeout.is_some());
+        let useless = (!guard && self.meant_together("fuse.end_idle", "fuse.sentinel"))
+            || (!idle && self.meant_together("fuse.end_idle", "limits.idle_timeout"));
         self.rule(
             &["fuse.end_idle", "fuse.sentinel", "limits.idle_timeout"],
-            ends_idle || !fuse.end_idle,
+            !useless || !fuse.end_idle,
             true,
             || "fuse.sentinel = \"own\" and a limits.idle_timeout too: only that guard counts, and only what is idle some time ends".into(),
         );
-        let program = fuse.sentinel_executable.as_ref();
-        self.rule(
-            &["fuse.sentinel_executable", "fuse.sentinel"],
-            fuse.sentinel == Sentinel::Own || program.is_none(),
-            program.cloned().unwrap_or_default(),
-            || "fuse.sentinel = \"own\" too: nothing else runs that program".into(),
-        );
-        let role = fuse.scheduler_role.as_ref();
-        self.rule(
-            &["fuse.scheduler_role", "fuse.scheduler"],
-            fuse.has(Net::Scheduler) || role.is_none(),
-            role.cloned().unwrap_or_default(),
-            || "fuse.scheduler = true too: nothing else acts as that role".into(),
-        );
+        let keys = ["fuse.sentinel_executable", "fuse.sentinel"];
+        let program = fuse.sentinel_executable.as_ref().filter(|_| self.meant_together(keys[0], keys[1]));
+        self.rule(&keys, guard || program.is_none(), program.cloned().unwrap_or_default(), || {
+            "fuse.sentinel = \"own\" too: nothing else runs that program".into()
+        });
+        let keys = ["fuse.scheduler_role", "fuse.scheduler"];
+        let role = fuse.scheduler_role.as_ref().filter(|_| self.meant_together(keys[0], keys[1]));
+        self.rule(&keys, fuse.has(Net::Scheduler) || role.is_none(), role.cloned().unwrap_or_default(), || {
+            "fuse.scheduler = true too: nothing else acts as that role".into()
+        });
         let taken = fuse.has(Net::Sentinel) && policy.network.ingress.iter().any(|rule| rule.port == fuse.port);
         self.rule(&["fuse.port", "network.ingress", "fuse.sentinel"], !taken, fuse.port, || {
             "a port that network.ingress does not open to the application's users".into()

@@ -36,6 +36,25 @@ fn who_chooses_another_kind_need_not_unsay_what_was_given_for_the_first() {
     // Another layer, or the session itself against [defaults]; defaults that nobody wrote trip no rule.
     let file = "[defaults]\nimage.uri = \"a.b/c:1\"\ntask.desired = 3\n[sessions.a]\nowner = \"me\"\nimage.source = \"executable\"\nimage.path = \"/opt/app\"\ntask.mode = \"task\"\n";
     assert!(loaded(file).is_ok(), "{:?}", loaded(file));
+    // A net of [defaults] that one session does without.
+    let image = "owner = \"me\"\nimage.uri = \"a.b/c:1\"\n";
+    for (all, one) in [
+        ("fuse.scheduler_role = \"arn:aws:iam::000000000000:role/LabRole\"", "fuse.scheduler = false"),
+        ("fuse.sentinel = \"own\"\nfuse.end_idle = true", "fuse.sentinel = \"off\""),
+        ("fuse.sentinel = \"own\"\nfuse.end_idle = true", "limits.idle_timeout = \"never\""),
+        ("fuse.sentinel = \"own\"\nfuse.sentinel_executable = \"/opt/sentinel\"", "fuse.sentinel = \"shell\""),
+    ] {
+        let file = format!("[defaults]\n{image}{all}\n[sessions.a]\nlimits.lifetime = \"1h\"\n[sessions.b]\n{one}\n");
+        assert!(loaded(&file).is_ok(), "{file}: {:?}", loaded(&file));
+        assert!(loaded(&format!("[sessions.a]\n{image}{all}\n")).is_ok());
+        let key = all.rsplit_once("fuse.").and_then(|(_, last)| last.split_once(' ')).unwrap().0;
+        let contrary = all.replace(
+            "fuse.sentinel = \"own\"\n",
+            if one.starts_with("limits") { "fuse.sentinel = \"own\"\n" } else { "" },
+        );
+        let mistakes = loaded(&format!("[sessions.a]\n{image}{contrary}\n{one}\n")).unwrap_err();
+        assert!(mistakes.0.iter().any(|it| it.key == format!("sessions.a.fuse.{key}")), "{mistakes:?}");
+    }
     let (_folder, mut request) = request(&[(
         "a.toml",
         &format!(

@@ -58,20 +58,22 @@ impl Reloader {
     /// it is now: after a signal, watch anew.
     ///
     /// # Errors
-    /// [`WatchError`] when the platform refuses; explicit wishes still work.
+    /// [`WatchError`] when the platform refuses one of them; the others are watched, and explicit wishes still work.
     pub fn watch(&mut self, paths: &[PathBuf]) -> Result<(), WatchError> {
         let mut folders = BTreeSet::new();
         let mut names = BTreeSet::<OsString>::new();
         let mut whole = BTreeSet::new();
         for path in paths {
             folders.extend(links(path));
-            if path.is_dir() {
+            let files = if path.is_dir() {
                 folders.insert(path.clone());
                 whole.insert(path.clone());
-                continue;
-            }
-            // The file itself, and where it is a link, what it leads to.
-            for path in [Some(path.clone()), path.canonicalize().ok()].into_iter().flatten() {
+                files_in(path)
+            } else {
+                vec![path.clone()]
+            };
+            // Each file itself, and where it is a link, what it leads to.
+            for path in files.into_iter().flat_map(|file| [file.canonicalize().ok(), Some(file)]).flatten() {
                 let parent = folder_of(&path);
                 if parent.is_dir() {
                     folders.insert(parent.to_path_buf());
@@ -109,11 +111,14 @@ impl Reloader {
             move |source| WatchError { path, source }
         };
         let mut watcher = notify::recommended_watcher(handler).map_err(failed(Path::new("files")))?;
+        // One that cannot be watched keeps nobody from the others.
+        let mut refused = Ok(());
         for folder in folders {
-            watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed(&folder))?;
+            let watched = watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed(&folder));
+            refused = refused.and(watched);
         }
         self.watcher = Some(watcher);
-        Ok(())
+        refused
     }
 
     /// Asks for a reload, as if a file had changed.
@@ -262,5 +267,18 @@ mod tests {
         assert!(told(&mut signals).await, "a folder's link");
         fs::write(mount.join("..3/a.toml"), "[rates]\n").unwrap();
         assert!(told(&mut signals).await, "the file that a link leads to");
+
+        // A link among the files of a folder, as of one's own repository; what it leads to is written in place.
+        let (conf, theirs) = (folder.path().join("conf"), folder.path().join("git"));
+        fs::create_dir(&conf).unwrap();
+        fs::create_dir(&theirs).unwrap();
+        fs::write(theirs.join("theirs.toml"), "").unwrap();
+        symlink(theirs.join("theirs.toml"), conf.join("lab.toml")).unwrap();
+        let (mut reloader, mut signals) = Reloader::new();
+        reloader.watch(std::slice::from_ref(&conf)).unwrap();
+        fs::write(theirs.join("theirs.toml"), "[aws]\n").unwrap();
+        assert!(told(&mut signals).await, "the file that a link in a folder leads to");
+        fs::write(theirs.join("other.toml"), "").unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(900), signals.recv()).await.is_err(), "another's file");
     }
 }

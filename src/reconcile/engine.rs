@@ -28,7 +28,7 @@ use super::{
     own_address::Own,
     pulse::Pulse,
     reaper::Sweeps,
-    slot::{Durability, Slot},
+    slot::{Durability, Slot, Snapshot},
     summary, supply, watcher,
 };
 use crate::{
@@ -388,14 +388,15 @@ impl Engine {
                 continue;
             }
             let (notes, steps) = (std::mem::take(&mut plan.notes), std::mem::take(&mut plan.steps));
+            let settled = notes.is_empty() && steps.is_empty();
+            if !notes.is_empty() && !self.journal_notes(slot, &seen, notes).await {
+                continue;
+            }
             watcher::follow(self, slot, &plan, &seen.policy);
             supply::follow(slot, plan.supply).await;
-            if notes.is_empty() && steps.is_empty() {
+            if settled {
                 self.publish(slot, &plan, &fresh).await;
                 return Some(plan.wake_at.unwrap_or(now + Span::from_secs(60)));
-            }
-            if !notes.is_empty() {
-                self.journal_notes(slot, &seen.record, notes).await;
             }
             let carried = slot.snapshot().await.record;
             let stepped = !steps.is_empty();
@@ -431,29 +432,34 @@ impl Engine {
         }
     }
 
-    async fn journal_notes(&self, slot: &Slot, record: &Record, notes: Vec<Event>) {
+    /// Journals what was decided of what was seen; says false where that is no longer the session, and nothing was written.
+    async fn journal_notes(&self, slot: &Slot, seen: &Snapshot, notes: Vec<Event>) -> bool {
         // The closing account counts what the journal holds: what waits goes first, and the account is drawn up anew.
         if notes.iter().any(|note| matches!(note, Event::Closed { .. })) && slot.waits().await {
             if let Err(error) = slot.flush(self).await {
                 tracing::error!(%error, "the journal cannot be written; free disk space, labguard tries again by itself");
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             }
-            return;
-        }
-        for note in &notes {
-            summary::tell(record, note);
-            if let Event::Closed { .. } = note
-                && let Some(ending) = &record.ending
-            {
-                self.metrics.teardown(self.clock.now().since(ending.at).as_duration().as_secs_f64());
-            }
+            return true;
         }
         // The closing account must be durable before the session counts as closed.
         let closes = notes.iter().any(|note| matches!(note, Event::Closed { .. }));
         let durability = if closes { Durability::Required } else { Durability::WhenPossible };
         let set_back = notes.iter().any(|note| matches!(note, Event::ClockSetBack { .. }));
         self.checkpoint("before notes").await;
-        if let Err(error) = slot.write(self, notes, durability).await {
+        let written = slot.write_at(self, seen.version, notes.clone(), durability).await;
+        if matches!(written, Ok(false)) {
+            return false;
+        }
+        for note in &notes {
+            summary::tell(&seen.record, note);
+            if let Event::Closed { .. } = note
+                && let Some(ending) = &seen.record.ending
+            {
+                self.metrics.teardown(self.clock.now().since(ending.at).as_duration().as_secs_f64());
+            }
+        }
+        if let Err(error) = written {
             tracing::error!(%error, "the journal cannot be written; free disk space, labguard tries again by itself");
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
@@ -461,6 +467,7 @@ impl Engine {
             lock(&slot.memory).clock_set_back = None;
         }
         self.checkpoint("after notes").await;
+        true
     }
 
     async fn publish(&self, slot: &Slot, plan: &Plan, fresh: &Observation) {

@@ -138,15 +138,44 @@ impl Slot {
     /// [`JournalError`] when they are not durable. With [`Durability::WhenPossible`] they are applied all
     /// the same and wait in the backlog.
     pub async fn write(&self, engine: &Engine, events: Vec<Event>, durability: Durability) -> Result<(), JournalError> {
+        let mut state = self.state.lock().await;
+        self.journal(&mut state, engine, events, durability).await
+    }
+
+    /// The same for what was decided at `version`; where anything was applied since, nothing is written, and it says false.
+    /// Judged under the lock: a request may be on its way to the disk when the decision is made.
+    ///
+    /// # Errors
+    /// See [`Slot::write`].
+    pub async fn write_at(
+        &self,
+        engine: &Engine,
+        version: u64,
+        events: Vec<Event>,
+        durability: Durability,
+    ) -> Result<bool, JournalError> {
+        let mut state = self.state.lock().await;
+        if !self.is_at(version) {
+            return Ok(false);
+        }
+        self.journal(&mut state, engine, events, durability).await.map(|()| true)
+    }
+
+    async fn journal(
+        &self,
+        state: &mut State,
+        engine: &Engine,
+        events: Vec<Event>,
+        durability: Durability,
+    ) -> Result<(), JournalError> {
         if events.is_empty() {
             return Ok(());
         }
-        let mut state = self.state.lock().await;
         let mut all = state.backlog.clone();
         all.extend(events.iter().cloned());
         match engine.append(&self.id, all).await {
             Ok(entries) => {
-                self.settle(&mut state, &entries);
+                self.settle(state, &entries);
                 Ok(())
             }
             Err(error) => {
@@ -155,7 +184,7 @@ impl Slot {
                     let now = engine.clock.now();
                     state.journalled = state.journalled.take().or_else(|| Some(Arc::clone(&state.record)));
                     for event in &events {
-                        self.take(&mut state, now, event);
+                        self.take(state, now, event);
                     }
                     state.backlog.extend(events);
                 }

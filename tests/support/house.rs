@@ -93,6 +93,10 @@ max_budget = "1.00 USD"
     }
 
     pub fn start(&mut self) {
+        // One that was killed holds the journal until it is gone.
+        if let Some(mut killed) = self.daemon.take() {
+            killed.wait().unwrap();
+        }
         let log = File::create(self.folder.path().join("daemon.log")).unwrap();
         let daemon = self.command(&["run"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.daemon = Some(daemon);

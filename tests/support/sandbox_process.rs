@@ -6,7 +6,13 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
+
+/// How long it may take to tell its address.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The sandbox; killed when dropped.
 pub struct Sandbox {
@@ -33,15 +39,25 @@ impl Sandbox {
             .spawn()
             .unwrap();
         let mut out = BufReader::new(process.stdout.take().unwrap());
-        // Its address is told once it listens; one that ends before that tells nothing.
-        let mut url = String::new();
-        out.read_line(&mut url).unwrap();
-        if !url.starts_with("http://127.0.0.1:") {
-            let _ = process.kill();
-            let ended = process.wait().unwrap();
-            panic!("the sandbox told {url:?}, and ended with {ended}:\n{}", fs::read_to_string(log).unwrap());
+        // Its address is told once it listens; one that ends before that tells nothing. Read apart: one that does neither
+        // is not waited for.
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let mut url = String::new();
+            let read = out.read_line(&mut url);
+            let _ = tell.send(read.map(|_| (url, out)));
+        });
+        match told.recv_timeout(PATIENCE) {
+            Ok(Ok((url, out))) if url.starts_with("http://127.0.0.1:") => {
+                Sandbox { process, url: url.trim().to_owned(), _out: out }
+            }
+            told => {
+                let told = told.map(|read| read.map(|(url, _)| url));
+                let _ = process.kill();
+                let ended = process.wait().unwrap();
+                panic!("the sandbox told {told:?}, and ended with {ended}:\n{}", fs::read_to_string(log).unwrap());
+            }
         }
-        Sandbox { process, url: url.trim().to_owned(), _out: out }
     }
 
     /// What exists beyond the account's initial state, as the sandbox itself tells.

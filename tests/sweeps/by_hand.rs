@@ -63,7 +63,7 @@ fn alices_session_outlives_bobs_sweep_until_he_names_it() {
     assert!(Command::new("kill").args(["-INT", &waiting.id().to_string()]).status().unwrap().success());
     assert_eq!(waiting.wait().unwrap().code(), Some(130));
     let talk = fs::read_to_string(&log).unwrap();
-    assert!(talk.contains("goes on in the daemon"), "{talk}");
+    assert!(talk.contains(&format!("goes on in the daemon: `labguard sweep {id} --yes` joins it")), "{talk}");
 
     // It goes on: asked again, what is under way is joined and seen to its end.
     let (code, table, talk) = said(&bob.run(&["sweep", &id, "--yes"]));
@@ -79,4 +79,29 @@ fn alices_session_outlives_bobs_sweep_until_he_names_it() {
     assert_eq!(sandbox.leftovers(), "[]");
     let (code, _, talk) = said(&bob.run(&["sweep", "--yes"]));
     assert_eq!(code, Some(0), "{talk}");
+}
+
+#[test]
+fn who_waits_for_a_sweep_learns_that_its_daemon_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start_with(folder.path(), &["--fault", "ec2:DeleteSecurityGroup=throttle"]);
+    let (mut alice, mut bob) = (House::with(&on(&sandbox)), House::with(&on(&sandbox)));
+    alice.start();
+    bob.start();
+    alice.text(&["up", "admission"]);
+    let id = alice.json(&["status", "admission"])["id"].as_str().unwrap().to_owned();
+    alice.signal("KILL");
+    let log = folder.path().join("sweep.log");
+    let mut waiting = bob.command(&["sweep", &id, "--yes"]);
+    waiting.stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
+    let mut waiting = waiting.spawn().unwrap();
+    bob.until("removing", |_| fs::read_to_string(&log).unwrap_or_default().contains("to remove"));
+    bob.signal("KILL");
+    bob.start();
+    let code = waiting.wait().unwrap().code();
+    let talk = fs::read_to_string(&log).unwrap();
+    assert_eq!(code, Some(7), "{talk}");
+    for part in ["broke off, as its daemon was started anew", &format!("`labguard sweep {id} --yes` tries again")] {
+        assert!(talk.contains(part), "{part} is not in {talk}");
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use labguard::{
     domain::{model::Span, policy::Policy},
-    reconcile::handle::{Control, OrphanState, SweepStage},
+    reconcile::handle::{Control, OrphanState, SweepFailure, SweepStage},
     sandbox::{faults::FaultRule, latency::Latency},
 };
 
@@ -91,6 +91,7 @@ async fn a_daemon_that_ends_tells_that_the_sweep_broke_off_and_begins_no_other()
     let report = job.report.borrow().clone();
     assert_eq!(report.stage, SweepStage::Failed);
     assert!(report.failure.as_ref().unwrap().contains("broke off"), "{report:#?}");
+    assert_eq!(report.failure_kind, Some(SweepFailure::DaemonEnded));
     assert!(bob.engine.sweeping().is_none());
     bob.stop().await;
 }

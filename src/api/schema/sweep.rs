@@ -81,4 +81,6 @@ pub struct SweepReport {
     pub unknown: Vec<String>,
     /// Why it broke off.
     pub failure: Option<String>,
+    /// The same, for programs: `cloud` (it could not be asked), `journal` (it could not be read), `daemon_ended` or `bug`.
+    pub failure_kind: Option<String>,
 }

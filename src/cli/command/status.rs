@@ -15,7 +15,7 @@ use crate::{domain::model::Phase, reconcile::status::SessionStatus};
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exits 7 when a session is stuck; with --ready only 0, or 4 where no daemon takes commands.
+Exits 7 when a session is stuck; with --ready only 0, or 4 where no daemon takes commands or the one there stands still.
 
 Examples:
   labguard status                      all sessions
@@ -149,6 +149,11 @@ async fn is_ready(context: &Context) -> Result<ExitCode, CliError> {
         for alarm in &ready.alarms {
             context.output.say(Icon::Warn, alarm);
         }
+    }
+    if !ready.ready {
+        return Err(CliError::StandsStill { url });
+    }
+    if !context.output.json {
         context.output.say(Icon::Done, &format!("labguard at {url} is ready"));
     }
     Ok(ExitCode::Ok)
@@ -157,4 +162,30 @@ async fn is_ready(context: &Context) -> Result<ExitCode, CliError> {
 fn code(found: &[SessionStatus]) -> ExitCode {
     let stuck = found.iter().any(|status| status.phase == Phase::Stuck);
     if stuck { ExitCode::LeftBehind } else { ExitCode::Ok }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::{
+        api::fake,
+        cli::tree::{Cli, Command},
+    };
+
+    #[tokio::test]
+    async fn a_daemon_that_stands_still_is_not_ready_and_is_told_as_one() {
+        let daemon = fake::daemon().await;
+        let state = daemon.token().parent().unwrap().display().to_string();
+        let line = ["labguard", "status", "--ready", "--daemon", daemon.url.as_str(), "--state-dir", state.as_str()];
+        let cli = Cli::read(line).unwrap();
+        let Command::Status(status) = cli.command else { panic!("another command") };
+        let context = Context::new(cli.global);
+        assert_eq!(status.run(&context).await.unwrap(), ExitCode::Ok);
+        daemon.engine.stands_still.store(true, Ordering::Relaxed);
+        let error = status.run(&context).await.unwrap_err();
+        assert_eq!(error.exit_code(), ExitCode::NoDaemon);
+        assert!(error.to_string().contains("stands still: its sessions are not guarded"), "{error}");
+    }
 }

@@ -29,6 +29,7 @@ fn session(zone: Zone, now: Timestamp, swept: &Swept) -> Vec<Cell> {
     let why = zone.told(&swept.why, now);
     let verdict = match swept.verdict {
         Verdict::Orphan => Cell::new(format!("orphan: {why}")),
+        Verdict::MaybeGuarded if !swept.yields_when_named() => Cell::new(why).styled(NOTICE),
         Verdict::MaybeGuarded => Cell::new(format!("may be guarded by another labguard: {why}")).styled(NOTICE),
     };
     let runs = match swept.running.as_slice() {

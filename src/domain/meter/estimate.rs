@@ -123,7 +123,7 @@ pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
     Estimate {
         name: policy.name.clone(),
         resources: resources(policy),
-        nets: Net::ALL.into_iter().map(|net| (net.name().to_owned(), net_of(policy, net))).collect(),
+        nets: nets(policy).map(|net| (net.name().to_owned(), net_of(policy, net))).collect(),
         per_hour: lines,
         rate,
         until,
@@ -133,6 +133,12 @@ pub fn estimate(policy: &Policy, card: &RateCard) -> Estimate {
         overshoot: overshoot(policy, card),
         warnings: warnings(policy, card, rate),
     }
+}
+
+/// The nets that it could have: a service would replace each task that its guard ends.
+fn nets(policy: &Policy) -> impl Iterator<Item = Net> {
+    let fits = |net: &Net| *net != Net::Sentinel || !is_service(policy) || policy.fuse.has(Net::Sentinel);
+    Net::ALL.into_iter().filter(fits)
 }
 
 /// What a net would do for it, for people.
@@ -257,4 +263,22 @@ pub fn price_warnings(policy: &Policy, card: &RateCard) -> Vec<String> {
         ));
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{meter::RateBook, policy::samples};
+
+    #[test]
+    fn a_net_that_a_service_cannot_have_is_not_told_to_be_off() {
+        let card = RateBook::embedded().card("us-east-1");
+        let mut policy = samples::policy();
+        (policy.fuse.sentinel, policy.fuse.scheduler) = (Sentinel::Off, false);
+        let names = |policy: &Policy| estimate(policy, &card).nets.into_iter().map(|(net, _)| net).collect::<Vec<_>>();
+        policy.task.run = RunMode::Task;
+        assert_eq!(names(&policy), ["sentinel", "scheduler"]);
+        policy.task.run = RunMode::Service { desired: 1 };
+        assert_eq!(names(&policy), ["scheduler"]);
+    }
 }

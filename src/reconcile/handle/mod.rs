@@ -9,7 +9,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-pub use sweep::{NotSearched, Orphan, OrphanState, SweepJob, SweepReport, SweepRequest, SweepStage, Swept, Verdict};
+pub use sweep::{
+    NotSearched, Orphan, OrphanState, SweepFailure, SweepJob, SweepReport, SweepRequest, SweepStage, Swept, Verdict,
+};
 
 use super::status::{BudgetStatus, SessionStatus};
 use crate::domain::model::{

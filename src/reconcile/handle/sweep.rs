@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 use std::sync::Arc;
 
-use crate::domain::model::Timestamp;
+use crate::domain::model::{SessionId, Timestamp};
 
 /// What is asked of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,29 @@ pub struct SweepRequest {
     pub remove: bool,
     /// Only these sessions, whoever may guard them; none: every one, of which those that somebody may guard are kept.
     pub sessions: Vec<String>,
+}
+
+impl SweepRequest {
+    /// The command that looks for these sessions, or removes what is left of them: never more than was named.
+    #[must_use]
+    pub fn command(sessions: &[String], remove: bool) -> String {
+        let words = ["labguard", "sweep"].into_iter().chain(sessions.iter().map(String::as_str));
+        words.chain(remove.then_some("--yes")).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What made a sweep break off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepFailure {
+    /// The cloud could not be asked.
+    Cloud,
+    /// The journal could not be read.
+    Journal,
+    /// Its daemon ended.
+    DaemonEnded,
+    /// A bug: the work ended by itself.
+    Bug,
 }
 
 /// How far a sweep is.
@@ -106,6 +129,20 @@ pub struct Swept {
     pub things: Vec<Orphan>,
 }
 
+impl Swept {
+    /// Whether its things are removed when it is named: labguard made them, and this daemon's journal has it not as live.
+    #[must_use]
+    pub fn yields_when_named(&self) -> bool {
+        self.verdict == Verdict::Orphan || (self.is_a_session() && !self.known)
+    }
+
+    /// Whether the tag's value is a session's: labguard gives no other.
+    #[must_use]
+    pub fn is_a_session(&self) -> bool {
+        self.session.parse::<SessionId>().is_ok()
+    }
+}
+
 /// A part of the account of which nothing is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotSearched {
@@ -140,6 +177,9 @@ pub struct SweepReport {
     pub unknown: Vec<String>,
     /// Why it broke off.
     pub failure: Option<String>,
+    /// The same, for programs.
+    #[serde(default)]
+    pub failure_kind: Option<SweepFailure>,
 }
 
 impl SweepReport {
@@ -147,6 +187,13 @@ impl SweepReport {
     #[must_use]
     pub const fn is_over(&self) -> bool {
         matches!(self.stage, SweepStage::Done | SweepStage::Failed)
+    }
+
+    /// It broke off.
+    pub fn break_off(&mut self, kind: SweepFailure, why: impl Into<String>) {
+        self.stage = SweepStage::Failed;
+        self.failure = Some(why.into());
+        self.failure_kind = Some(kind);
     }
 
     /// Every thing with its session.

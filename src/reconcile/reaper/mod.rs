@@ -18,7 +18,9 @@ use tracing::Instrument as _;
 
 use super::{
     engine::{Engine, lock},
-    handle::{CommandError, OrphanState, SweepJob, SweepReport, SweepRequest, SweepStage, Swept, Verdict},
+    handle::{
+        CommandError, OrphanState, SweepFailure, SweepJob, SweepReport, SweepRequest, SweepStage, Swept, Verdict,
+    },
 };
 use search::{Found, Group};
 
@@ -81,12 +83,15 @@ async fn run(engine: Arc<Engine>, tell: Tell) {
     let found = match search::search(&engine, &asked.sessions).await {
         Ok(found) => found,
         Err(error) => {
-            tell.over(SweepStage::Failed, Some(error.to_string()), &engine);
+            tell.change(|report| {
+                report.break_off(kind_of(&error), error.to_string());
+                report.ended_at = Some(engine.clock.now());
+            });
             return;
         }
     };
-    // What this very journal has as live is not taken even by name.
-    let named = |group: &Group| !asked.sessions.is_empty() && !group.swept.known;
+    // What this very journal has as live is not taken even by name, nor what labguard did not make.
+    let named = |group: &Group| !asked.sessions.is_empty() && group.swept.yields_when_named();
     let chosen = |group: &Group| group.swept.verdict == Verdict::Orphan || named(group);
     tell.change(|report| {
         fill(report, &found);
@@ -97,7 +102,23 @@ async fn run(engine: Arc<Engine>, tell: Tell) {
         }
     });
     removal::remove(&engine, &tell, found.groups.iter().enumerate().filter(|(_, group)| chosen(group))).await;
-    tell.over(SweepStage::Done, None, &engine);
+    tell.change(|report| {
+        report.stage = SweepStage::Done;
+        report.ended_at = Some(engine.clock.now());
+    });
+}
+
+const fn kind_of(error: &CommandError) -> SweepFailure {
+    match error {
+        CommandError::Cloud(_) => SweepFailure::Cloud,
+        CommandError::Journal(_) => SweepFailure::Journal,
+        // No search says these.
+        CommandError::UnknownPolicy { .. }
+        | CommandError::UnknownSession(_)
+        | CommandError::Ambiguous { .. }
+        | CommandError::AlreadyLive { .. }
+        | CommandError::Refused(_) => SweepFailure::Bug,
+    }
 }
 
 /// A session that lives here is ended by its own command.
@@ -124,6 +145,7 @@ fn blank(engine: &Engine, asked: SweepRequest) -> SweepReport {
         not_searched: Vec::new(),
         unknown: Vec::new(),
         failure: None,
+        failure_kind: None,
     }
 }
 
@@ -155,25 +177,60 @@ impl Tell {
             true
         });
     }
-
-    fn over(&self, stage: SweepStage, failure: Option<String>, engine: &Engine) {
-        let now = engine.clock.now();
-        self.change(|report| {
-            report.stage = stage;
-            report.failure = failure;
-            report.ended_at = Some(now);
-        });
-    }
 }
 
 impl Drop for Tell {
     fn drop(&mut self) {
         if !self.0.borrow().is_over() {
+            let (kind, why) = if std::thread::panicking() {
+                (SweepFailure::Bug, "by a bug in labguard: the daemon's log has its last words")
+            } else {
+                (SweepFailure::DaemonEnded, "as its daemon ended")
+            };
             self.change(|report| {
-                report.stage = SweepStage::Failed;
-                report.failure =
-                    Some("the sweep broke off, as its daemon ended; `labguard sweep` shows what is left".to_owned());
+                let look = SweepRequest::command(&report.asked.sessions, false);
+                report.break_off(kind, format!("the sweep broke off, {why}; `{look}` shows what is left"));
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_told_as_one_and_an_end_of_the_daemon_as_that() {
+        let at = "2026-11-22T14:00:00Z".parse().unwrap();
+        let report = SweepReport {
+            asked: SweepRequest { remove: true, sessions: vec!["old-abcdef".to_owned()] },
+            stage: SweepStage::Removing,
+            region: "us-east-1".to_owned(),
+            began_at: at,
+            ended_at: None,
+            sessions: Vec::new(),
+            not_searched: Vec::new(),
+            unknown: Vec::new(),
+            failure: None,
+            failure_kind: None,
+        };
+        for (panics, kind, says) in
+            [(true, SweepFailure::Bug, "a bug in labguard"), (false, SweepFailure::DaemonEnded, "its daemon ended")]
+        {
+            let (tell, told) = watch::channel(Arc::new(report.clone()));
+            let tell = Tell(tell);
+            let job = tokio::spawn(async move {
+                tell.change(|_| {});
+                assert!(!panics, "on purpose");
+                std::future::pending::<()>().await;
+            });
+            tokio::task::yield_now().await;
+            job.abort();
+            let _ = job.await;
+            let report = told.borrow().clone();
+            let why = report.failure.clone().unwrap();
+            assert_eq!((report.stage, report.failure_kind), (SweepStage::Failed, Some(kind)), "{why}");
+            assert!(why.contains(says) && why.contains("`labguard sweep old-abcdef` shows"), "{why}");
         }
     }
 }
