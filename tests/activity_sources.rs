@@ -18,7 +18,7 @@ use labguard::{
     reconcile::{handle::Control, status::SessionStatus},
     sandbox::latency::Latency,
 };
-use memory::House;
+use memory::{Blueprint, House};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -90,6 +90,33 @@ async fn lines_that_match_keep_a_session_and_others_do_not() {
     assert!(ended.at.since(due) < Span::from_secs(5) && ended.at >= due, "{} for {due}", ended.at);
     assert_eq!(session.closed().await.cause, Some(Cause::Idle));
     assert_eq!(house.left(), Vec::<String>::new());
+}
+
+/// By AWS's clock lines bear times that ours has had long ago, or has not had yet.
+#[tokio::test(start_paused = true)]
+async fn lines_keep_a_session_whatever_our_clock_says() {
+    for apart in [-1_200_000, 1_200_000] {
+        let house = House::build(Blueprint { apart, ..Blueprint::new(7, Latency::fast()) }).await;
+        let mut policy = policy(&house);
+        policy.activity.logs.pattern = Some("predict".to_owned());
+        let session = house.open(policy.clone()).await;
+        session.until_live().await;
+        let log = Log::of(&house, &policy, &session.id).await;
+        let mut last = house.parts.clock.now();
+        for round in 0..6 {
+            tokio::time::sleep(5 * MINUTE).await;
+            last = house.parts.clock.now();
+            let theirs = Timestamp::from_millis(last.as_millis() + apart);
+            log.write(theirs, &format!("predict {round}")).await;
+        }
+        tokio::time::sleep(3 * MINUTE).await;
+        let used = session.status().last_activity.clone().unwrap();
+        let off = used.at.as_millis() - last.as_millis();
+        assert!(used.source == "logs" && off.abs() <= 2_000, "{used:?}, {off} ms from {last}");
+        let ended = session.until("ending", |status| status.ending.is_some()).await;
+        assert!(ended.at.since(last) < Span::from_mins(13), "{} for a use of {last}", ended.at);
+        assert_eq!(session.closed().await.cause, Some(Cause::Idle));
+    }
 }
 
 #[tokio::test(start_paused = true)]

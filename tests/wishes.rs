@@ -50,6 +50,25 @@ async fn a_stop_and_a_resume_right_after_it_are_both_taken() {
     session.ended().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn leases_that_lapsed_make_room_for_new_ones() {
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(house.policy()).await;
+    let ask = |number: u32| {
+        let (lease, by) = (format!("job-{number}"), "ci".to_owned());
+        session.lab.engine.request(session.id.clone(), Request::Lease { lease, by, ttl: Span::from_secs(60) })
+    };
+    for number in 0..100 {
+        ask(number).await.unwrap();
+    }
+    let refused = ask(100).await.unwrap_err();
+    assert!(refused.to_string().contains("100 leases already"), "{refused}");
+    ask(7).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    ask(100).await.unwrap();
+    session.ended().await;
+}
+
 /// A turn has decided to stop it and is about to journal that: the resume, which was taken before, must not be lost.
 #[tokio::test(start_paused = true)]
 async fn a_resume_that_comes_while_the_stop_is_being_journalled_is_heeded() {

@@ -21,8 +21,8 @@ pub struct Lines {
 pub struct Found {
     /// The newest line that counts, and how many there were.
     pub counted: Option<(Timestamp, usize)>,
-    /// The newest line of all.
-    pub newest: Option<Timestamp>,
+    /// Whether that was all of the log so far.
+    pub whole: bool,
 }
 
 impl Lines {
@@ -38,14 +38,17 @@ impl Lines {
         self.from
     }
 
-    /// Takes in what a question brought; or why there was no answer.
-    pub fn take(&mut self, read: Result<Found, String>) -> Seen {
-        if let Ok(Found { newest: Some(newest), .. }) = &read {
-            // Lines of others are not read again and again; one that counts may still come late.
-            self.from = self.from.max(*newest - self.latency);
+    /// Takes in what a question of `asked` brought; or why there was no answer.
+    pub fn take(&mut self, asked: Timestamp, read: Result<Found, String>) -> Seen {
+        if let Ok(Found { whole: true, .. }) = &read {
+            // What was read is not read again and again; a line that counts may still come late.
+            self.from = self.from.max(asked - self.latency);
         }
         match read {
             Err(why) => Seen::Unreadable(why),
+            Ok(Found { counted: None, whole: false, .. }) => {
+                Seen::Unreadable("its log is long, and is being read on: nothing of it counted so far".to_owned())
+            }
             Ok(Found { counted: Some((last, many)), .. }) if last > self.newest => {
                 self.newest = last;
                 self.from = self.from.max(last);
@@ -61,30 +64,54 @@ impl Lines {
 mod tests {
     use super::*;
 
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_millis(secs * 1000)
+    }
+
+    fn counted(secs: i64, many: usize) -> Result<Found, String> {
+        Ok(Found { counted: Some((at(secs), many)), whole: true })
+    }
+
+    const NOTHING: Result<Found, String> = Ok(Found { counted: None, whole: true });
+
     #[test]
     fn a_line_is_use_at_the_time_it_was_written_and_news_once() {
-        let at = |secs: i64| Timestamp::from_millis(secs * 1000);
-        let counted = |secs, many| Ok(Found { counted: Some((at(secs), many)), newest: Some(at(secs)) });
         let mut lines = Lines::since(at(100), Span::from_secs(90));
-        assert_eq!(lines.take(Ok(Found::default())), Seen::Nothing);
-        assert_eq!(lines.take(counted(90, 1)), Seen::Nothing, "of before");
-        assert_eq!(lines.take(counted(110, 3)), Seen::Used { last: at(110), what: "3 lines in the log".into() });
-        assert_eq!(lines.take(counted(110, 3)), Seen::Nothing);
-        assert_eq!(lines.take(Err("denied".into())), Seen::Unreadable("denied".into()));
+        assert_eq!(lines.take(at(101), NOTHING), Seen::Nothing);
+        assert_eq!(lines.take(at(105), counted(90, 1)), Seen::Nothing, "of before");
+        assert_eq!(
+            lines.take(at(111), counted(110, 3)),
+            Seen::Used { last: at(110), what: "3 lines in the log".into() }
+        );
+        assert_eq!(lines.take(at(112), counted(110, 3)), Seen::Nothing);
+        assert_eq!(lines.take(at(113), Err("denied".into())), Seen::Unreadable("denied".into()));
         assert_eq!(lines.ask_from(), at(110));
     }
 
     #[test]
-    fn lines_of_strangers_are_left_behind_and_a_late_line_is_still_found() {
-        let at = |secs: i64| Timestamp::from_millis(secs * 1000);
+    fn what_was_read_is_left_behind_and_a_late_line_is_still_found() {
         let mut lines = Lines::since(at(100), Span::from_secs(90));
-        let strangers = |secs| Ok(Found { counted: None, newest: Some(at(secs)) });
-        assert_eq!(lines.take(strangers(150)), Seen::Nothing);
+        assert_eq!(lines.take(at(150), NOTHING), Seen::Nothing);
         assert_eq!(lines.ask_from(), at(100), "a line of before may still come");
-        assert_eq!(lines.take(strangers(1000)), Seen::Nothing);
+        assert_eq!(lines.take(at(1000), NOTHING), Seen::Nothing);
         assert_eq!(lines.ask_from(), at(910));
-        let late = Ok(Found { counted: Some((at(950), 1)), newest: Some(at(1000)) });
-        assert_eq!(lines.take(late), Seen::Used { last: at(950), what: "1 line in the log".into() });
+        assert_eq!(
+            lines.take(at(1010), counted(950, 1)),
+            Seen::Used { last: at(950), what: "1 line in the log".into() }
+        );
         assert_eq!(lines.ask_from(), at(950));
+    }
+
+    #[test]
+    fn a_long_log_is_read_on_and_nothing_of_it_is_passed_over() {
+        let mut lines = Lines::since(at(100), Span::from_secs(90));
+        let part = |counted| Ok(Found { counted, whole: false });
+        assert!(matches!(lines.take(at(1000), part(None)), Seen::Unreadable(why) if why.contains("read on")));
+        assert_eq!(lines.ask_from(), at(100));
+        assert_eq!(
+            lines.take(at(1060), part(Some((at(300), 7)))),
+            Seen::Used { last: at(300), what: "7 lines in the log".into() }
+        );
+        assert_eq!(lines.ask_from(), at(300), "what is behind it was not read");
     }
 }

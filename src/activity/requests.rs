@@ -6,7 +6,8 @@
 //! count by excluded ones. A few requests between two reads may be called noise.
 //!
 //! A counter also bridges outages: read again unchanged, nothing happened in between. After a restart (the
-//! count fell) what happened in between is lost, and the watch starts anew. The gauge makes a request use for as long
+//! count fell) what happened in between is lost, and the watch starts anew. A count that falls again and again is several
+//! processes' that answer in turn: that says nothing. The gauge makes a request use for as long
 //! as it is under way.
 
 use bytes::Bytes;
@@ -124,13 +125,20 @@ pub struct Counter {
     total: Option<f64>,
     /// Fewer new requests than that are noise.
     least: u32,
+    /// How many reads ago the count fell, and from what.
+    fell: Option<(u32, f64)>,
+    /// Whether it has come back to that and fallen again within [`APART`] reads.
+    in_turn: bool,
 }
+
+/// Restarts of one process are further apart than so many reads.
+const APART: u32 = 20;
 
 impl Counter {
     /// Nothing read yet. Fewer than `least` new requests between two reads are noise; at least 1.
     #[must_use]
     pub fn new(least: u32) -> Self {
-        Self { total: None, least: least.max(1) }
+        Self { least: least.max(1), ..Self::default() }
     }
 
     /// Takes in what a read at `at` brought, and says what was seen.
@@ -140,6 +148,12 @@ impl Counter {
             Err(error) => return Seen::Unreadable(with_causes(error)),
         };
         let before = self.total.replace(total);
+        if self.is_in_turn(before.filter(|before| total < *before)) {
+            return Seen::Unreadable(format!(
+                "the count fell, came back and fell again within {APART} reads: several processes seem to answer in turn, each with a count of its \
+                 own (let them share one page, or use another source)"
+            ));
+        }
         let fresh = match before {
             None => return Seen::Nothing,
             // Restarted: whatever it counts now happened since the last read, and some may be lost.
@@ -153,6 +167,18 @@ impl Counter {
         } else {
             Seen::Nothing
         }
+    }
+}
+
+impl Counter {
+    /// Whether several processes answer in turn, for all that is known, after a read at which the count fell from `height`
+    /// or did not.
+    fn is_in_turn(&mut self, height: Option<f64>) -> bool {
+        let last = self.fell.map(|(reads, height)| (reads + 1, height)).filter(|(reads, _)| *reads <= APART);
+        let back = last.zip(height).is_some_and(|((_, before), now)| now >= before);
+        self.in_turn = last.is_some() && (self.in_turn || back);
+        self.fell = height.map(|height| (0, height)).or(last);
+        self.in_turn
     }
 }
 
@@ -190,6 +216,24 @@ mod tests {
         assert_eq!(counter.take(at(20), &Ok(2.0)), used(20, "2 requests"));
         assert_eq!(counter.take(at(30), &Ok(0.0)), Seen::Anew(at(30)));
         assert_eq!(counter.take(at(40), &Ok(0.0)), Seen::Nothing);
+    }
+
+    #[test]
+    fn processes_that_answer_in_turn_are_no_use_until_they_share_a_page() {
+        let mut counter = Counter::new(1);
+        let mut seen: Vec<Seen> = [100.0, 40.0, 100.0, 40.0, 40.0, 100.0]
+            .iter()
+            .zip(1..)
+            .map(|(count, secs)| counter.take(at(secs), &Ok(*count)))
+            .collect();
+        assert!(seen.split_off(3).iter().all(|it| matches!(it, Seen::Unreadable(why) if why.contains("in turn"))));
+        let mut later = (7..60).map(|secs| counter.take(at(secs), &Ok(100.0)));
+        assert!(matches!(later.next(), Some(Seen::Unreadable(_))));
+        assert_eq!(later.last(), Some(Seen::Nothing), "one process by now");
+        // One that restarts from time to time is no such thing.
+        let mut counter = Counter::new(1);
+        let restarts = (0..200).map(|read| counter.take(at(read), &Ok((read % 25) as f64)));
+        assert!(restarts.skip(1).all(|seen| !matches!(seen, Seen::Unreadable(_))));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Lines that tasks wrote: the newest that match a pattern, as signs of use. Reads only.
 
-use super::{Cloud, fault};
-use crate::domain::model::{Fault, FaultClass, Timestamp};
+use super::Cloud;
+use crate::domain::model::{Fault, Timestamp};
 
 const FILTER: &str = "logs:FilterLogEvents";
 
@@ -9,38 +9,43 @@ const FILTER: &str = "logs:FilterLogEvents";
 const MOST_PAGES: usize = 20;
 
 /// The newest lines that were found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct NewestLines {
     /// Of those that count, and how many there were.
     pub counted: Option<(Timestamp, usize)>,
-    /// Of all.
-    pub newest: Option<Timestamp>,
+    /// Whether that was all that is there.
+    pub whole: bool,
+    /// Where to read on, if there is more than was read at once and nothing of it counts so far.
+    pub more: Option<String>,
 }
 
 impl Cloud {
     /// The newest line after `since` that matches `pattern`, in the streams whose names begin with `prefix`, and `counts`,
-    /// with how many those are; and the newest that matches, whether it counts or not.
+    /// with how many those are. All instants are by our clock. Of a
+    /// long log it reads a part at once: `more` of one answer is where the next question, with the same `since`, goes on.
     ///
     /// # Errors
-    /// AWS's refusal (a group that does not exist is one), or an answer that does not end.
+    /// AWS's refusal; a group that does not exist is one.
     pub async fn newest_line(
         &self,
         group: &str,
         prefix: &str,
         pattern: &str,
         since: Timestamp,
+        more: Option<String>,
         counts: impl Fn(&str) -> bool,
     ) -> Result<NewestLines, Fault> {
+        let apart = self.inner.skew.apart();
+        let start = apart.theirs(since).as_millis() + 1;
         let mut found = NewestLines::default();
-        let mut next = None;
+        let mut next = more;
         for _ in 0..MOST_PAGES {
             let asked = self.inner.logs.filter_log_events().log_group_name(group).log_stream_name_prefix(prefix);
-            let asked = asked.filter_pattern(pattern).start_time(since.as_millis() + 1).set_next_token(next);
+            let asked = asked.filter_pattern(pattern).start_time(start).set_next_token(next);
             let answer = self.call(FILTER, asked.send()).await?;
             let lines = answer.events.unwrap_or_default();
             for line in lines {
-                let Some(at) = line.timestamp.map(Timestamp::from_millis) else { continue };
-                found.newest = found.newest.max(Some(at));
+                let Some(at) = line.timestamp.map(|at| apart.ours(Timestamp::from_millis(at))) else { continue };
                 if counts(line.message.as_deref().unwrap_or_default()) {
                     let (newest, many) = found.counted.unwrap_or((at, 0));
                     found.counted = Some((newest.max(at), many + 1));
@@ -51,15 +56,8 @@ impl Cloud {
                 break;
             }
         }
-        match (found.counted, next) {
-            (Some(_), _) | (None, None) => Ok(found),
-            (None, Some(_)) => Err(fault::own(
-                FaultClass::Transient,
-                FILTER,
-                "Unending",
-                format!("{MOST_PAGES} pages of the log group {group} held no line that matches, and there are more"),
-                Some("choose a narrower pattern (activity.logs.pattern), or ask more often (activity.logs.interval)"),
-            )),
-        }
+        found.whole = next.is_none();
+        found.more = next.filter(|_| found.counted.is_none());
+        Ok(found)
     }
 }

@@ -45,7 +45,7 @@ impl Metric {
 }
 
 impl Cloud {
-    /// The series of each metric from one instant to another, and how many metrics that took, pages and failed calls
+    /// The series of each metric from one instant to another (whole minutes of our clock), and how many metrics that took, pages and failed calls
     /// counted: each is paid for.
     ///
     /// # Errors
@@ -57,6 +57,8 @@ impl Cloud {
         until: Timestamp,
     ) -> (u64, Result<Vec<Series>, Fault>) {
         let queries: Vec<MetricDataQuery> = metrics.iter().enumerate().map(|(place, it)| it.query(place)).collect();
+        let apart = self.inner.skew.apart().in_minutes();
+        let (from, until) = (apart.theirs(from), apart.theirs(until));
         let mut series = vec![Series::new(); metrics.len()];
         let (mut paid, mut next) = (0, None);
         for _ in 0..MOST_PAGES {
@@ -75,7 +77,7 @@ impl Cloud {
                     return (paid, Err(unread(status, result.label().unwrap_or_default())));
                 }
                 let points = result.timestamps().iter().zip(result.values());
-                let at = |at: &DateTime| at.to_millis().map(Timestamp::from_millis).ok();
+                let at = |at: &DateTime| at.to_millis().map(|at| apart.ours(Timestamp::from_millis(at))).ok();
                 series.extend(points.filter_map(|(when, value)| Some((at(when)?, *value))));
             }
             next = answer.next_token;

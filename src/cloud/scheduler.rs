@@ -203,11 +203,12 @@ fn target(call: &ScheduledCall) -> (&'static str, Value) {
 }
 
 /// The body of CreateSchedule and of UpdateSchedule, which replaces every field.
-fn body(partition: &str, arming: &Arming, schedule: &Scheduled) -> String {
+/// `at`: by AWS's clock.
+fn body(partition: &str, arming: &Arming, schedule: &Scheduled, at: Timestamp) -> String {
     let (call, input) = target(&schedule.call);
     json!({
         "GroupName": arming.group,
-        "ScheduleExpression": format!("at({})", instant(schedule.at)),
+        "ScheduleExpression": format!("at({})", instant(at)),
         "ScheduleExpressionTimezone": "UTC",
         "FlexibleTimeWindow": { "Mode": "OFF" },
         "ActionAfterCompletion": "DELETE",
@@ -345,7 +346,8 @@ impl Cloud {
 
     async fn set(&self, owner: Owner<'_>, arming: &Arming, schedule: &Scheduled) -> Result<(), Fault> {
         let (_, partition) = self.account().await?;
-        let request = (format!("/schedules/{}", schedule.name), body(&partition, arming, schedule));
+        let at = self.inner.skew.apart().theirs(schedule.at);
+        let request = (format!("/schedules/{}", schedule.name), body(&partition, arming, schedule, at));
         let scheduler = &self.inner.scheduler;
         if schedule.known {
             let moved = self.call(UPDATE, scheduler.update.invoke(request.clone())).await.map_err(Fault::from);
@@ -447,7 +449,7 @@ mod tests {
         let call = ScheduledCall::StopTask { cluster: "lab".into(), task: "arn:task".into() };
         let schedule = Scheduled { name: "task-1-stop".into(), at, call, known: false };
         let arming = Arming { group: "labguard-x".into(), role: "arn:role".into(), schedules: Vec::new() };
-        let body: Value = serde_json::from_str(&body("aws", &arming, &schedule)).unwrap();
+        let body: Value = serde_json::from_str(&body("aws", &arming, &schedule, schedule.at)).unwrap();
         assert_eq!(body["ScheduleExpression"], "at(2026-11-22T23:59:00)");
         assert_eq!(body["Target"]["Arn"], "arn:aws:scheduler:::aws-sdk:ecs:stopTask");
         let input: Value = serde_json::from_str(body["Target"]["Input"].as_str().unwrap()).unwrap();

@@ -13,9 +13,13 @@ use super::{
     settings::{AwsSettings, DaemonSettings},
 };
 use crate::domain::{
-    model::{Encryption, ImageSource, Platforms, ResourceKind, SessionId, TaskSize},
+    model::{Encryption, ImageSource, Platforms, ResourceKind, SessionId, TaskSize, sentinel},
     policy::{Net, Policy, RunMode, Sentinel},
 };
+
+/// Characters of all ranges that a guard is told: what else RunTask's overrides hold takes the rest of their 8,192 (aws-facts
+/// §1.4).
+const LONGEST_RANGES: usize = 6_500;
 
 /// Judges one section.
 #[derive(Debug)]
@@ -232,6 +236,8 @@ impl<'a> Across<'a> {
             "activity.metrics_path too: the gauge stands on that page".to_owned()
         });
         self.addresses(policy);
+        self.told_to_the_guard(policy);
+        self.seen_whole(policy);
         let insights = &policy.activity.insights;
         let looked_at = insights.network_above.is_some() || insights.cpu_above.is_some();
         let keys = ["activity.insights.enabled", "activity.insights.network_above", "activity.insights.cpu_above"];
@@ -281,6 +287,39 @@ impl<'a> Across<'a> {
                     .to_owned()
             });
         }
+    }
+
+    /// A guard is told whose connections do not count when its task is started.
+    fn told_to_the_guard(&mut self, policy: &Policy) {
+        let it = &policy.activity;
+        let lists =
+            [("activity.allowed_sources", &it.allowed_sources), ("activity.ignored_sources", &it.ignored_sources)];
+        for (key, ranges) in lists {
+            let fits = ranges.len() <= sentinel::MOST_RANGES || policy.fuse.sentinel != Sentinel::Own;
+            self.rule(&[key, "fuse.sentinel"], fits, format!("{} ranges", ranges.len()), || {
+                format!("at most {} of them with fuse.sentinel = \"own\"", sentinel::MOST_RANGES)
+            });
+        }
+        let length: usize = lists.iter().flat_map(|(_, ranges)| ranges.iter()).map(|it| it.to_string().len() + 1).sum();
+        let fits = length <= LONGEST_RANGES || policy.fuse.sentinel != Sentinel::Own;
+        let keys = ["activity.ignored_sources", "activity.allowed_sources", "fuse.sentinel"];
+        self.rule(&keys, fits, format!("{length} characters with allowed_sources"), || {
+            format!("at most {LONGEST_RANGES} with fuse.sentinel = \"own\": more does not fit into what RunTask takes (8,192)")
+        });
+    }
+
+    /// The page that is read is one task's: where several serve, others may be in use.
+    fn seen_whole(&mut self, policy: &Policy) {
+        let it = &policy.activity;
+        let several = matches!(policy.task.run, RunMode::Service { desired } if desired > 1);
+        let others = it.logs.pattern.is_some() || it.insights.metrics() > 0 || it.load_balancer.name.is_some();
+        let fits = !several || others || it.metrics_path.is_none() || policy.limits.idle_timeout.is_none();
+        let keys = ["task.desired", "activity.metrics_path", "limits.idle_timeout"];
+        self.rule(&keys, fits, "several tasks", || {
+            "1 where the page of metrics alone tells of use: it is read from one task, and the others may be in use \
+             (activity.logs, activity.insights or activity.load_balancer see all of them)"
+                .into()
+        });
     }
 
     fn fuse(&mut self, policy: &Policy) {

@@ -68,6 +68,32 @@ fn who_chooses_another_kind_need_not_unsay_what_was_given_for_the_first() {
 }
 
 #[test]
+fn ranges_that_a_guard_cannot_be_told_are_refused_before_anything_is_made() {
+    let ranges = |count: usize, of: &str| {
+        let all: Vec<String> =
+            (0..count).map(|it| format!("\"{}\"", of.replace('N', &(it % 256).to_string()))).collect();
+        format!("activity.ignored_sources = [{}]\n", all.join(", "))
+    };
+    let guarded = |lists: &str| format!("fuse.sentinel = \"own\"\n{lists}");
+    assert!(loaded(&format!("{MINIMAL}{}", guarded(&ranges(256, "10.N.0.0/16")))).is_ok());
+    let mistake = one_mistake(&guarded(&ranges(257, "10.N.0.0/16")));
+    assert_eq!(mistake.key, "sessions.a.activity.ignored_sources");
+    assert!(mistake.expected.starts_with("at most 256"), "{mistake:?}");
+    let mistake = one_mistake(&guarded(&ranges(256, "2001:db8:1234:5678:9abc:def0:1234:N/128")));
+    assert!(mistake.expected.contains("8,192"), "{mistake:?}");
+}
+
+#[test]
+fn several_tasks_whose_use_only_ones_page_would_tell_are_refused() {
+    let several = "task.mode = \"service\"\ntask.desired = 2\nactivity.metrics_path = \"/metrics\"\n";
+    let mistake = one_mistake(several);
+    assert_eq!(mistake.key, "sessions.a.task.desired");
+    for seen in ["activity.logs.pattern = \"GET\"\n", "limits.idle_timeout = \"never\"\n"] {
+        assert!(loaded(&format!("{MINIMAL}{several}{seen}")).is_ok(), "{seen}");
+    }
+}
+
+#[test]
 fn a_least_lifetime_that_no_session_reaches_is_warned_of_where_somebody_wrote_it() {
     let short = "limits.lifetime = \"1m\"\nlimits.max_lifetime = \"2m\"\nlimits.idle_timeout = \"1m\"\n";
     let warned = |more: &str| {

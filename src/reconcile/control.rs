@@ -142,7 +142,7 @@ impl Engine {
     async fn ask(&self, session: &str, request: Request) -> Result<SessionId, CommandError> {
         let slot = self.find(session)?;
         let seen = slot.snapshot().await;
-        allowed(&seen.record, &seen.policy, &request)?;
+        allowed(&seen.record, &seen.policy, &request, self.clock.now())?;
         let resumes = matches!(request, Request::Resume);
         let _room = if resumes { Some(self.make_room(&seen.policy, Some(&seen.record)).await?) } else { None };
         // What takes things away is heeded though the disk is full (decision 0009); the status tells of the journal.
@@ -250,7 +250,7 @@ const LONGEST_LEASE: Span = Span::from_mins(60);
 /// The most leases of one session at once.
 const MOST_LEASES: usize = 100;
 
-fn leasable(record: &Record, lease: &str, by: &str, ttl: Span) -> Result<(), String> {
+fn leasable(record: &Record, lease: &str, by: &str, ttl: Span, now: Timestamp) -> Result<(), String> {
     let id = &record.id;
     if ttl < Span::from_secs(1) || ttl > LONGEST_LEASE {
         return Err(format!("a lease of {ttl} is not possible: 1s to {LONGEST_LEASE}, renewed as often as needed"));
@@ -258,13 +258,14 @@ fn leasable(record: &Record, lease: &str, by: &str, ttl: Span) -> Result<(), Str
     if lease.is_empty() || lease.len() > 64 || by.len() > 256 {
         return Err("a lease has an id of 1 to 64 bytes, and its holder a name of at most 256".to_owned());
     }
-    if record.leases.len() >= MOST_LEASES && !record.leases.contains_key(lease) {
+    let open = record.leases.values().filter(|held| held.lapses(now) > now).count();
+    if open >= MOST_LEASES && !record.leases.contains_key(lease) {
         return Err(format!("session {id} has {MOST_LEASES} leases already, which is the most; release one"));
     }
     Ok(())
 }
 
-fn allowed(record: &Record, policy: &Policy, request: &Request) -> Result<(), CommandError> {
+fn allowed(record: &Record, policy: &Policy, request: &Request, now: Timestamp) -> Result<(), CommandError> {
     let refuse = |why: String| Err(CommandError::Refused(why));
     let (id, phase) = (&record.id, record.phase);
     if record.is_closed() {
@@ -282,7 +283,7 @@ fn allowed(record: &Record, policy: &Policy, request: &Request) -> Result<(), Co
         }
         Request::Resume => Ok(()),
         Request::Touch { .. } | Request::Release { .. } => Ok(()),
-        Request::Lease { lease, by, ttl } => leasable(record, lease, by, *ttl).or_else(refuse),
+        Request::Lease { lease, by, ttl } => leasable(record, lease, by, *ttl, now).or_else(refuse),
         Request::Extend(Extension::Lifetime { by }) => {
             let limits = &policy.limits;
             let room = limits.max_lifetime.saturating_sub(limits.lifetime + record.extensions.lifetime);

@@ -154,11 +154,17 @@ impl Watched {
         // What bears no address may be anybody's.
         let counts = |line: &str| whose.is_everybody() || first_address(line).is_none_or(|ip| whose.counts(ip));
         let mut lines = Lines::since(self.clock.now(), policy.latency);
-        let mut next = start;
+        let (mut next, mut more) = (start, None);
         loop {
-            let read = self.cloud.newest_line(&names.log_group, &prefix, &pattern, lines.ask_from(), counts).await;
-            let read = read.map(|NewestLines { counted, newest }| Found { counted, newest });
-            let seen = lines.take(read.map_err(|fault| fault.to_string()));
+            let asked = self.clock.now();
+            let from = lines.ask_from();
+            let read = self.cloud.newest_line(&names.log_group, &prefix, &pattern, from, more.take(), counts).await;
+            let read = read.map(|found| {
+                let NewestLines { counted, whole, more: on } = found;
+                more = on;
+                Found { counted, whole }
+            });
+            let seen = lines.take(asked, read.map_err(|fault| fault.to_string()));
             lane.take(self, self.clock.now(), seen);
             next = (next + policy.interval.as_duration()).max(Instant::now());
             sleep_until(next).await;

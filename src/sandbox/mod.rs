@@ -156,6 +156,15 @@ impl Sandbox {
     /// # Errors
     /// [`NoAnswer`] for the faults `no-answer` and `lost-answer`.
     pub async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, NoAnswer> {
+        let mut response = self.undated(request).await?;
+        let date = self.0.clock.now().to_chrono().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        if let Ok(date) = http::HeaderValue::from_str(&date) {
+            response.headers_mut().insert(http::header::DATE, date);
+        }
+        Ok(response)
+    }
+
+    async fn undated(&self, request: Request<Bytes>) -> Result<Response<Bytes>, NoAnswer> {
         if dispatch::is_registry(&request) {
             return self.registry(request).await;
         }

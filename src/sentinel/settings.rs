@@ -102,12 +102,9 @@ impl Settings {
 
 const RANGES: &str = "1 to 256 ranges with commas, as 10.0.0.0/8,2001:db8::/32, or not set";
 
-/// Most ranges.
-const MOST_RANGES: usize = 256;
-
 fn ranges(text: &str) -> Option<Vec<Range>> {
     let ranges: Option<Vec<Range>> = text.split(',').map(|range| range.parse().ok()).collect();
-    ranges.filter(|it| it.len() <= MOST_RANGES)
+    ranges.filter(|it| it.len() <= words::MOST_RANGES)
 }
 
 fn ports(text: &str) -> Option<Vec<u16>> {

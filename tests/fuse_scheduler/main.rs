@@ -27,7 +27,7 @@ use labguard::{
     reconcile::status::{NetStatus, NetWord, SessionStatus},
     sandbox::latency::Latency,
 };
-use memory::House;
+use memory::{Blueprint, House};
 
 const NOTHING: [String; 0] = [];
 
@@ -69,6 +69,23 @@ async fn a_session_in_the_net_comes_up_says_so_and_leaves_nothing() {
         assert!(gone(ResourceKind::SecurityGroup) <= gone(ResourceKind::ScheduleGroup));
         assert_eq!(house.left(), NOTHING);
         assert_eq!(house.sandbox.fired(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_our_clock_is_wrong_the_schedules_are_right_all_the_same() {
+    for apart in [-3_600_000, 3_600_000] {
+        let house = House::build(Blueprint { apart, ..Blueprint::new(7, Latency::fast()) }).await;
+        let session = house.open(netted(&house)).await;
+        session.until_live().await;
+        let status = session.until("in the net", |status| scheduler(status).state == NetWord::Holds).await;
+        let ours = scheduler(&status).acts_at.unwrap();
+        let (_, theirs) =
+            house.sandbox.scheduled().into_iter().find(|(name, _)| name.ends_with("task-1-stop")).unwrap();
+        let off = theirs.as_millis() - ours.as_millis() - apart;
+        assert!(off.abs() <= 2_000, "set for {theirs}, which is {off} ms from {ours} by a clock {apart} ms apart");
+        session.ended().await;
+        assert_eq!((house.left(), house.sandbox.fired()), (Vec::new(), Vec::new()));
     }
 }
 

@@ -412,7 +412,7 @@ impl Player<'_> {
         match lane.source {
             Source::Requests => lane.counter.take(at, &sum("c")),
             Source::InFlight => requests::in_flight(at, &sum("g"), 0),
-            Source::Logs if out => lane.lines.take(Err("503".to_owned())),
+            Source::Logs if out => lane.lines.take(at, Err("503".to_owned())),
             Source::Logs => {
                 // A line is there to be read after a minute, now and then after the whole latency.
                 let shown = |(line, _): &&(u64, &str)| {
@@ -421,9 +421,8 @@ impl Player<'_> {
                 let of_one = |line: &str| first_address(line).is_none_or(|ip| self.whose.counts(ip));
                 let shown: Vec<&(u64, &str)> = self.app.lines.iter().filter(shown).collect();
                 let counted = shown.iter().filter(|(_, ip)| of_one(&format!("{ip} - \"POST /predict\" 200")));
-                let newest = |line: Option<u64>| line.map(|line| self.clock(line));
-                let counted = newest(counted.map(|(line, _)| *line).max()).map(|at| (at, 1));
-                lane.lines.take(Ok(Found { counted, newest: newest(shown.iter().map(|(line, _)| *line).max()) }))
+                let counted = counted.map(|(line, _)| *line).max().map(|line| (self.clock(line), 1));
+                lane.lines.take(at, Ok(Found { counted, whole: true }))
             }
             Source::Sentinel if out => lane.turnstile.take(at, Err("503".to_owned())),
             Source::Sentinel => {

@@ -168,7 +168,8 @@ fn hours(turn: &Turn<'_>) -> Option<Due> {
 /// From when the start grace of the serving task counts.
 pub(super) fn grace_from(record: &Record, policy: &Policy) -> Option<Timestamp> {
     let (_, task) = serving(record, policy)?;
-    let started = task.task.as_ref()?.started_at?;
+    // AWS tells by its clock; where ours is ahead, not from before it was there.
+    let started = task.task.as_ref()?.started_at?.max(task.live_at.unwrap_or(task.intended_at));
     Some(started.max(record.restarted_at.filter(|_| super::turn::is_service(policy)).unwrap_or_default()))
 }
 

@@ -218,6 +218,15 @@ fn warnings(policy: &Policy, card: &RateCard, rate: Money) -> Vec<String> {
     if limits.idle_timeout.is_none() {
         warnings.push("no idle timeout: unused, it runs until another limit ends it".to_owned());
     }
+    let activity = &policy.activity;
+    let counted = activity.metrics_path.is_some() && activity.labels.is_empty() && activity.exclude_labels.is_empty();
+    if counted && activity.min_requests == 1 && activity.address_label.is_none() && limits.idle_timeout.is_some() {
+        warnings.push(format!(
+            "where the application counts them in {}, labguard's own probes are use, and it is never idle: leave them out by \
+             `activity.labels` or `exclude_labels` (their user agent begins with \"labguard-probe/\")",
+            activity.counter
+        ));
+    }
     if !policy.network.public_ip {
         warnings.push("no public address: labguard cannot probe it, so it will end as never healthy".to_owned());
     }
@@ -269,6 +278,19 @@ pub fn price_warnings(policy: &Policy, card: &RateCard) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::domain::{meter::RateBook, policy::samples};
+
+    #[test]
+    fn a_counter_that_may_count_the_probes_is_warned_of_until_labels_tell_them_apart() {
+        let card = RateBook::embedded().card("us-east-1");
+        let warned =
+            |policy: &Policy| estimate(policy, &card).warnings.iter().any(|it| it.contains("own probes are use"));
+        let mut policy = samples::policy();
+        policy.activity.metrics_path = Some("/metrics".to_owned());
+        (policy.activity.labels, policy.activity.exclude_labels) = Default::default();
+        assert!(warned(&policy));
+        policy.activity.exclude_labels = [("agent".to_owned(), "labguard-probe/*".to_owned())].into();
+        assert!(!warned(&policy));
+    }
 
     #[test]
     fn a_net_that_a_service_cannot_have_is_not_told_to_be_off() {

@@ -25,6 +25,8 @@ pub const PORTS: &str = "LABGUARD_SENTINEL_PORTS";
 /// Optional: only sockets of this local IP address count. For the sandbox, whose containers share the machine's
 /// network namespace; on AWS a task has one of its own, and this stays unset.
 pub const ADDRESS: &str = "LABGUARD_SENTINEL_ADDRESS";
+/// Most ranges of one list.
+pub const MOST_RANGES: usize = 256;
 /// Optional: ranges of addresses whose connections are use, with commas; unset: everybody's.
 pub const ALLOWED: &str = "LABGUARD_SENTINEL_ALLOWED";
 /// Optional: ranges of addresses whose connections are nobody's use, with commas.
