@@ -146,6 +146,7 @@ pub(crate) fn running() -> SessionStatus {
         image: None,
         blockers: vec![],
         next_look: Some(noon() + Span::from_secs(10)),
+        next_try: None,
         alarm: None,
         closed_at: None,
         at: noon(),

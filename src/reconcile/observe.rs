@@ -15,6 +15,7 @@ use super::{
 use crate::{
     cloud::Owner,
     domain::{
+        decide::is_refusing,
         model::{
             Fault, Observation, Observed, OwnAddress, Record, Removal, ResourceKey, ResourceKind, ScanReading,
             SentinelMeans, Sighting, Span, TaskFacts, Want, mark_of,
@@ -37,6 +38,8 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> 
         memory.watcher.as_ref().map(super::watcher::Watcher::reading).unwrap_or_default();
     Observation {
         tasks_seen_at: memory.tasks_seen_at,
+        tasks_asked_at: memory.tasks_asked_at,
+        blockers_asked_at: memory.blockers_asked_at,
         net_looked_at: memory.net_looked_at,
         health,
         activity,
@@ -81,8 +84,24 @@ pub fn watch_clock(engine: &Engine, slot: &Slot) {
 
 /// Answers `wants`, and adds what is known then.
 pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy, wants: &[Want]) -> Observation {
-    if wants.contains(&Want::Resource(ResourceKey::only(ResourceKind::ScheduleGroup))) {
-        lock(&slot.memory).net_looked_at = Some(engine.clock.now());
+    {
+        let (mut memory, now) = (lock(&slot.memory), Some(engine.clock.now()));
+        for want in wants {
+            match want {
+                Want::Tasks | Want::Resource(ResourceKey { kind: ResourceKind::Task, .. }) => {
+                    memory.tasks_asked_at = now
+                }
+                Want::Resource(key) => {
+                    if key.kind == ResourceKind::ScheduleGroup {
+                        memory.net_looked_at = now;
+                    }
+                    if record.resources.get(key).is_some_and(is_refusing) {
+                        memory.blockers_asked_at = now;
+                    }
+                }
+                Want::Scan => {}
+            }
+        }
     }
     let answers = join_all(wants.iter().map(|want| async move {
         match want {

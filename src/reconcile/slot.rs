@@ -28,6 +28,10 @@ use crate::{
 pub struct Memory {
     /// When its tasks were last read from the cloud.
     pub tasks_seen_at: Option<Timestamp>,
+    /// When they were last asked for, answered or not.
+    pub tasks_asked_at: Option<Timestamp>,
+    /// The same of what refuses to be removed.
+    pub blockers_asked_at: Option<Timestamp>,
     /// When the group of its schedules was last looked at, answered or not.
     pub net_looked_at: Option<Timestamp>,
     /// Who watches its present task.

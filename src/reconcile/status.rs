@@ -193,6 +193,9 @@ pub struct SessionStatus {
     pub blockers: Vec<Blocker>,
     /// When the next look is due.
     pub next_look: Option<Timestamp>,
+    /// When what could not be removed or stopped is tried again, the first of it.
+    #[serde(default)]
+    pub next_try: Option<Timestamp>,
     /// Something a person must know: a journal that cannot be written, credentials refused.
     pub alarm: Option<String>,
     /// When it was closed.

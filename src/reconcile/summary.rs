@@ -91,6 +91,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
         image: None,
         blockers: record.blockers.clone(),
         next_look: plan.wake_at,
+        next_try: plan.outlook.next_try,
         alarm: alarm(record, aside),
         closed_at: record.closed_at,
         at: now,

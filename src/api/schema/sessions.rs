@@ -70,6 +70,8 @@ pub struct SessionStatus {
     pub blockers: Vec<Blocker>,
     /// When the next look is due.
     pub next_look: Option<String>,
+    /// When what could not be removed or stopped is tried again, the first of it.
+    pub next_try: Option<String>,
     /// Something a person must know.
     pub alarm: Option<String>,
     /// When it was closed.

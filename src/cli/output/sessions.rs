@@ -252,7 +252,7 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
         text.push_str(&format!("\n{}", look.paint(BAD, &line)));
     }
     if !session.blockers.is_empty() {
-        if let Some(at) = session.next_look {
+        if let Some(at) = session.next_try {
             text.push_str(&format!("\nnext try {}", zone.away(at, now)));
         }
         text.push('\n');
@@ -322,7 +322,7 @@ admission-7k2m9q  Running  http://127.0.0.9:5000  healthy  12m   0.0087 USD / 1.
             why: "network interface eni-2 still uses it".into(),
             cost_per_hour: Money::ZERO,
         }];
-        stuck.next_look = Some(fake::noon() + Span::from_secs(30));
+        stuck.next_try = Some(fake::noon() + Span::from_secs(30));
         let text = detail(Look::PLAIN, Zone::UTC, fake::noon(), &stuck);
         assert!(text.contains("blocked: security group sg-1: network interface eni-2 still uses it"), "{text}");
         assert!(text.contains("next try 14:00:30 UTC (in 30s)"), "{text}");

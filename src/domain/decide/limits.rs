@@ -157,11 +157,12 @@ pub(super) fn of_deadline(
 }
 
 fn hours(turn: &Turn<'_>) -> Option<Due> {
-    let hours = turn.policy().limits.hours.as_ref()?;
+    let stage = turn.policy().end.on_hours;
+    // What is stopped cannot be stopped again.
+    let hours = turn.policy().limits.hours.as_ref().filter(|_| turn.ending_stage().is_none_or(|now| now < stage))?;
     let begun = turn.record.opened_at.max(turn.record.resumed_at.unwrap_or_default());
     let at = hours.first_close_after(begun).ok()?;
     let why = format!("its hours close by \"{}\" ({})", hours.end_cron, hours.zone);
-    let stage = turn.policy().end.on_hours;
     Some(due(LimitKind::Hours, Cause::HoursClosed, at, stage, why, "nothing: the window is the policy's"))
 }
 

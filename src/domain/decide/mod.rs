@@ -48,7 +48,7 @@ mod stories;
 #[cfg(test)]
 pub(crate) mod world;
 
-pub use wants::{is_moving, wants};
+pub use wants::{is_moving, is_refusing, wants};
 
 use super::policy::Policy;
 use crate::domain::model::{Observation, Plan, RateCard, Record, Timestamp};

@@ -1,15 +1,13 @@
 //! Whole sessions with the net outside the task, on the model world.
 
 use super::{
-    Rules, decide,
-    stories::{PLENTY, ask, cause, finished, running},
+    stories::{PLENTY, ahead, ask, cause, finished, running},
     world::{World, at, policy},
 };
 use crate::domain::{
     meter,
     model::{
-        Cause, Event, Extension, LimitKind, Money, Net, Observation, Phase, Receipt, Request, ResourceKey,
-        ResourceKind, Span, Stage,
+        Cause, Event, Extension, LimitKind, Money, Net, Phase, Receipt, Request, ResourceKey, ResourceKind, Span, Stage,
     },
     policy::RunMode,
 };
@@ -172,12 +170,6 @@ fn pass(world: &mut World, span: Span) {
     while world.now < until && !world.record.is_closed() {
         world.turn();
     }
-}
-
-/// What lies ahead of it now.
-fn ahead(world: &World) -> crate::domain::model::Outlook {
-    let rules = Rules { policy: &world.policy, card: &world.card };
-    decide(&world.record, &Observation::default(), rules, world.now).outlook
 }
 
 /// A session in use, whose budget is extended while its schedules cannot be moved.

@@ -4,9 +4,9 @@ use crate::domain::meter;
 use crate::domain::model::{Limit, LimitKind, Outlook, Phase, Plan, Span, Stage, TaskStatus, Timestamp, Watch};
 
 use super::{
-    fuse, idleness, limits, renewals, sentinel,
+    fuse, idleness, limits, renewals, sentinel, teardown_order,
     turn::{Turn, serving},
-    wants::{BLOCKED, FAST, SLOW, net_look, pace},
+    wants::{BLOCKED, FAST, SLOW, net_look, next_task_read},
 };
 
 /// Nothing is ever due sooner than this again.
@@ -43,6 +43,7 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
         sentinel,
         sentinel_acts,
         idle,
+        next_try: teardown_order::next_try(&turn),
         limits,
     };
     let wake_at = wake(&mut turn, &outlook);
@@ -72,10 +73,7 @@ fn wake(turn: &mut Turn<'_>, outlook: &Outlook) -> Option<Timestamp> {
         // Its time has come, and only the next read of a source is waited for.
         turn.due.push(now + FRESH);
     }
-    if let Some(pace) = pace(&turn.record, policy, turn.seen) {
-        let last = turn.seen.tasks_seen_at.filter(|seen| *seen <= now);
-        turn.due.push(last.map_or(now, |last| last + pace));
-    }
+    turn.due.extend(next_task_read(&turn.record, policy, turn.seen, now));
     if let Some(at) = net_look(&turn.record, policy, turn.seen) {
         turn.due.push(at.max(now + FRESH));
     }

@@ -1,11 +1,14 @@
 //! Whole sessions on the model world, from `up` to receipt.
 
-use super::world::{App, World, at, fault, opened, policy};
+use super::{
+    Rules, decide,
+    world::{App, World, at, fault, opened, policy},
+};
 use crate::domain::{
     meter::ledger,
     model::{
-        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Phase, Record, Request,
-        ResourceKey, ResourceKind, Span, Stage,
+        Action, Cause, Effect, Event, Extension, Fault, FaultClass, Life, LimitKind, Money, Observation, Phase, Record,
+        Request, ResourceKey, ResourceKind, Span, Stage,
     },
     policy::RunMode,
 };
@@ -31,6 +34,12 @@ pub(super) fn running(record: &Record) -> bool {
 
 pub(super) fn ask(world: &mut World, request: Request) {
     world.journal(Event::Requested { request });
+}
+
+/// What lies ahead of it now.
+pub(super) fn ahead(world: &World) -> crate::domain::model::Outlook {
+    let rules = Rules { policy: &world.policy, card: &world.card };
+    decide(&world.record, &Observation::default(), rules, world.now).outlook
 }
 
 #[test]
@@ -217,6 +226,78 @@ fn a_refused_removal_is_stuck_by_name_and_goes_on_when_the_right_comes_back() {
     );
     let world = finished(world);
     assert!(world.record.blockers.is_empty());
+}
+
+/// Ten minutes of an end that waits, and how often it was looked at and turned over meanwhile.
+fn ten_minutes(world: &mut World) -> (usize, usize) {
+    let (until, looks, mut turns) = (world.now + Span::from_mins(10), world.looks, 0);
+    while world.now < until && !world.record.is_closed() {
+        world.turn();
+        turns += 1;
+    }
+    (world.looks - looks, turns)
+}
+
+#[test]
+fn an_end_that_waits_neither_turns_nor_reads_for_nothing() {
+    let mut world = World::new(policy(), 8);
+    world.run_until(PLENTY, running);
+    world.denied_until = Some(world.now + Span::from_mins(90));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    world.run_until(PLENTY, |record| record.phase == Phase::Stuck);
+    let left = world.left().len();
+    let (looks, turns) = ten_minutes(&mut world);
+    assert!(left > 3 && looks <= 41 * left && turns <= 120, "{looks} reads of {left} things in {turns} turns");
+    assert!(looks >= 10, "what holds them is read: {looks}");
+}
+
+#[test]
+fn tasks_that_cannot_be_read_are_asked_for_at_their_pace() {
+    let mut world = World::new(policy(), 8);
+    world.used_until = at(1_000_000);
+    world.run_until(PLENTY, running);
+    world.unread = true;
+    let (looks, turns) = ten_minutes(&mut world);
+    assert!((20..=45).contains(&looks) && turns <= 200, "{looks} reads in {turns} turns");
+}
+
+#[test]
+fn the_next_try_is_when_it_is_tried_and_not_when_it_is_looked_at() {
+    let mut world = World::new(policy(), 8);
+    world.run_until(PLENTY, running);
+    world.denied_until = Some(world.now + Span::from_mins(90));
+    ask(&mut world, Request::End { reason: "enough".into() });
+    world.run_until(PLENTY, |record| record.phase == Phase::Stuck);
+    let mut tries = 0;
+    while tries < 20 {
+        let (told, turned_at) = (ahead(&world).next_try.unwrap(), world.now);
+        let failed = |world: &World| {
+            let failures = world.record.resources.iter().map(|(key, it)| (*key, it.failures));
+            failures.filter(|(_, failures)| *failures > 0).collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let before = failed(&world);
+        world.turn();
+        let after = failed(&world);
+        let again = before.iter().any(|(key, failures)| after.get(key).is_none_or(|now| now > failures));
+        assert_eq!(told <= turned_at, again, "at {turned_at}, told for {told}");
+        tries += u32::from(again);
+    }
+}
+
+#[test]
+fn what_its_hours_have_stopped_is_not_told_to_be_ended_by_them() {
+    let mut rules = policy();
+    rules.limits.idle_timeout = None;
+    rules.end.on_hours = Stage::Stop;
+    let close = (at(0) + Span::from_mins(30)).to_chrono().format("%M %H * * *").to_string();
+    rules.limits.hours = Some(crate::domain::policy::Hours { end_cron: close, zone: "UTC".into() });
+    let mut world = World::new(rules, 51);
+    world.used_until = at(1_000_000);
+    world.run_until(PLENTY, running);
+    assert!(ahead(&world).limits.iter().any(|limit| limit.kind == LimitKind::Hours));
+    world.run_until(PLENTY, |record| record.phase == Phase::Stopping && record.current_task().is_none());
+    let limits = ahead(&world).limits;
+    assert!(limits.iter().all(|limit| limit.kind != LimitKind::Hours && limit.at > world.now), "{limits:?}");
 }
 
 #[test]

@@ -57,7 +57,9 @@ fn why_stuck(turn: &mut Turn<'_>, key: ResourceKey, resource: &Resource) -> Opti
             return None;
         }
         let held = turn.seen.of(key).present().map(|seen| seen.held_by.join(", ")).filter(|held| !held.is_empty());
-        let held = held.map(|held| format!(" (held by {held})")).unwrap_or_default();
+        // It is read now and then: what held it at the last look is told until the next.
+        let held = held.or_else(|| held_before(turn, key).filter(|_| *turn.seen.of(key) == Observed::Unknown));
+        let held = held.map(|held| format!("{HELD}{held})")).unwrap_or_default();
         return Some(format!("{}{held}: {}: {}", retry::explain(fault), fault.code, fault.message));
     }
     if key.kind != ResourceKind::Task || !turn.reached(since + PATIENCE) {
@@ -67,6 +69,15 @@ fn why_stuck(turn: &mut Turn<'_>, key: ResourceKey, resource: &Resource) -> Opti
         Life::Leaving if resource.id.is_some() => format!("told to stop at {since}, and not stopped yet"),
         _ => "the answer to its creation was lost, and its cluster cannot be listed".to_owned(),
     })
+}
+
+/// How it is told who holds a thing.
+const HELD: &str = " (held by ";
+
+fn held_before(turn: &Turn<'_>, key: ResourceKey) -> Option<String> {
+    let told = turn.record.blockers.iter().find(|blocker| blocker.key == key)?;
+    let (_, held) = told.why.split_once(HELD)?;
+    Some(held.split_once(')')?.0.to_owned())
 }
 
 /// Everything is believed gone, but it cannot be read: said, too, after a while.

@@ -10,7 +10,7 @@
 //! asked more slowly. (What costs nothing and nobody ever answered for is let go: `fuse::let_go`.)
 
 use crate::domain::{
-    model::{Event, Life, Removal, Resource, ResourceKey, ResourceKind, Span, Step, TaskStatus},
+    model::{Event, Life, Removal, Resource, ResourceKey, ResourceKind, Span, Step, TaskStatus, Timestamp},
     policy::retry,
 };
 
@@ -168,14 +168,22 @@ fn removal(turn: &Turn<'_>, resource: &Resource, key: ResourceKey, reason: &str)
 
 /// Whether the next try of a removal is due; if not, it is remembered.
 fn is_due(turn: &mut Turn<'_>, kind: ResourceKind, resource: &Resource) -> bool {
-    let Some((at, fault)) = resource.last_fault.as_ref().filter(|_| resource.life == Life::Leaving) else {
-        return true;
-    };
+    tried_again(kind, resource).is_none_or(|at| turn.reached(at))
+}
+
+/// When a removal or a stop that failed is tried again.
+fn tried_again(kind: ResourceKind, resource: &Resource) -> Option<Timestamp> {
+    let (at, fault) = resource.last_fault.as_ref().filter(|_| resource.life == Life::Leaving)?;
     let wait = match kind {
         ResourceKind::Task | ResourceKind::Service => retry::stop_wait(resource.failures),
         _ => retry::removal_wait(resource.failures, fault.class),
     };
-    turn.reached(*at + wait)
+    Some(*at + wait)
+}
+
+/// When what could not be removed or stopped is tried again, the first of it.
+pub(super) fn next_try(turn: &Turn<'_>) -> Option<Timestamp> {
+    turn.record.ours_left().filter_map(|(key, it)| tried_again(key.kind, it)).min().map(|at| at.max(turn.now))
 }
 
 /// Stops a task, unless a stop was accepted already, it is not known where it is, or it waits for its next try.

@@ -80,7 +80,7 @@ fn rhythm(record: &Record, policy: &Policy) -> Option<Rhythm> {
 }
 
 /// How often tasks are read in the present state; none: not at all.
-pub(super) fn pace(record: &Record, policy: &Policy, seen: &Observation) -> Option<Span> {
+fn pace(record: &Record, policy: &Policy, seen: &Observation) -> Option<Span> {
     Some(match rhythm(record, policy)? {
         Rhythm::Stuck => BLOCKED,
         Rhythm::Moving => FAST.max(fair(seen.moving, MOVE_PER_SECOND)),
@@ -100,7 +100,7 @@ pub fn wants(record: &Record, policy: &Policy, known: &Observation, now: Timesta
     if tearing_down && record.ours_left().next().is_none() {
         return verification(record, now);
     }
-    let mut wants = task_reads(record, policy, known, now, tearing_down);
+    let mut wants = task_reads(record, policy, known, now);
     if net_look(record, policy, known).is_some_and(|at| at <= now || known.net_looked_at.is_some_and(|last| last > now))
     {
         wants.push(Want::Resource(ResourceKey::only(ResourceKind::ScheduleGroup)));
@@ -108,16 +108,40 @@ pub fn wants(record: &Record, policy: &Policy, known: &Observation, now: Timesta
     if record.ending.is_none() && scan_gate::pending(record, policy).is_some() {
         wants.push(Want::Scan);
     }
-    if tearing_down {
+    if tearing_down && !is_fresh(known.blockers_asked_at, BLOCKED, now) {
         // What holds a group or cluster is worth knowing once its removal is refused.
-        wants.extend(
-            record
-                .ours_left()
-                .filter(|(key, it)| key.kind != ResourceKind::Task && it.failures >= 3)
-                .map(|(key, _)| Want::Resource(key)),
-        );
+        let refusing = record.ours_left().filter(|(key, it)| key.kind != ResourceKind::Task && is_refusing(it));
+        wants.extend(refusing.map(|(key, _)| Want::Resource(key)));
     }
     wants
+}
+
+/// Whether a thing has refused to go for so often that what holds it is asked for.
+#[must_use]
+pub fn is_refusing(resource: &Resource) -> bool {
+    resource.failures >= 3
+}
+
+/// Whether a read is younger than its pace. A clock that stepped back must not stop the reads.
+fn is_fresh(last: Option<Timestamp>, pace: Span, now: Timestamp) -> bool {
+    last.is_some_and(|last| last <= now && now.since(last) < pace)
+}
+
+/// When tasks are read next; none where there is nothing to read, whatever the time.
+pub(super) fn next_task_read(
+    record: &Record,
+    policy: &Policy,
+    known: &Observation,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let pace = pace(record, policy, known)?;
+    if task_wants(record, policy).is_empty() {
+        return None;
+    }
+    let (seen, asked) = (known.tasks_seen_at.filter(|at| *at <= now), known.tasks_asked_at.filter(|at| *at <= now));
+    // One that was not answered is asked again soon, but never at once.
+    let unanswered = asked.filter(|asked| seen.is_none_or(|seen| seen < *asked)).map(|at| at + pace.min(BLOCKED));
+    Some(unanswered.or(seen.map(|at| at + pace)).unwrap_or(now))
 }
 
 /// When the group of the net outside the task is looked at next; none where there is none to look at.
@@ -131,13 +155,16 @@ pub(super) fn net_look(record: &Record, policy: &Policy, known: &Observation) ->
     Some(last + NET.max(fair(known.sharing, NET_PER_SECOND)))
 }
 
-fn task_reads(record: &Record, policy: &Policy, known: &Observation, now: Timestamp, tearing_down: bool) -> Vec<Want> {
-    let Some(pace) = pace(record, policy, known) else { return Vec::new() };
-    // A clock that stepped back must not stop the reads.
-    let fresh = known.tasks_seen_at.is_some_and(|seen| seen <= now && now.since(seen) < pace);
-    if fresh {
-        return Vec::new();
+fn task_reads(record: &Record, policy: &Policy, known: &Observation, now: Timestamp) -> Vec<Want> {
+    match next_task_read(record, policy, known, now) {
+        Some(at) if at <= now => task_wants(record, policy),
+        _ => Vec::new(),
     }
+}
+
+/// Every read that tells of tasks.
+fn task_wants(record: &Record, policy: &Policy) -> Vec<Want> {
+    let tearing_down = record.ending.as_ref().is_some_and(|ending| ending.stage == Stage::Teardown);
     let mut wants = Vec::new();
     let cluster_refuses = record.only(ResourceKind::Cluster).is_some_and(|cluster| cluster.failures > 0);
     let unanswered = record.tasks().any(|(_, task)| task.id.is_none() && task.life.may_exist());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 pub use super::model_cloud::App;
-use super::{Rules, decide, invariants, model_cloud::ModelCloud, wants};
+use super::{Rules, decide, invariants, is_refusing, model_cloud::ModelCloud, wants};
 pub use crate::domain::policy::samples::policy;
 use crate::domain::{
     meter::{RateBook, overshoot},
@@ -85,6 +85,12 @@ pub struct World {
     pub used_until: Timestamp,
     pub cloud: ModelCloud,
     tasks_seen_at: Option<Timestamp>,
+    tasks_asked_at: Option<Timestamp>,
+    blockers_asked_at: Option<Timestamp>,
+    /// Whether no read of a task is answered.
+    pub unread: bool,
+    /// Reads so far.
+    pub looks: usize,
     net_looked_at: Option<Timestamp>,
     watch: Option<Watch>,
     pub events: Vec<Event>,
@@ -108,6 +114,10 @@ impl World {
             used_until: at(0),
             cloud: ModelCloud::new(),
             tasks_seen_at: None,
+            tasks_asked_at: None,
+            blockers_asked_at: None,
+            unread: false,
+            looks: 0,
             net_looked_at: None,
             watch: None,
             events: Vec::new(),
@@ -220,11 +230,26 @@ impl World {
         let mut seen =
             Observation { tasks_seen_at: self.tasks_seen_at, health: self.health(), ..Observation::default() };
         seen.net_looked_at = self.net_looked_at;
+        (seen.tasks_asked_at, seen.blockers_asked_at) = (self.tasks_asked_at, self.blockers_asked_at);
         for want in wants(&self.record, &self.policy, &seen, self.now) {
-            if want == Want::Resource(ResourceKey::only(ResourceKind::ScheduleGroup)) {
-                self.net_looked_at = Some(self.now);
+            self.looks += 1;
+            match want {
+                Want::Tasks | Want::Resource(ResourceKey { kind: ResourceKind::Task, .. }) => {
+                    self.tasks_asked_at = Some(self.now);
+                }
+                Want::Resource(key) => {
+                    if key.kind == ResourceKind::ScheduleGroup {
+                        self.net_looked_at = Some(self.now);
+                    }
+                    if self.record.resources.get(&key).is_some_and(is_refusing) {
+                        self.blockers_asked_at = Some(self.now);
+                    }
+                }
+                Want::Scan => {}
             }
             if self.dice.percent(self.trouble)
+                || self.unread
+                    && matches!(want, Want::Tasks | Want::Resource(ResourceKey { kind: ResourceKind::Task, .. }))
                 || self.refused.or(self.unanswered).is_some_and(|kind| want == Want::Resource(ResourceKey::only(kind)))
             {
                 continue;
@@ -255,6 +280,7 @@ impl World {
             }
         }
         (seen.tasks_seen_at, seen.net_looked_at) = (self.tasks_seen_at, self.net_looked_at);
+        (seen.tasks_asked_at, seen.blockers_asked_at) = (self.tasks_asked_at, self.blockers_asked_at);
         seen.health = self.health();
         let sign = if self.used_until >= self.now {
             Sign::Active { since: at(0), last: self.now, what: "1 request".into() }

@@ -95,6 +95,12 @@ pub struct Observation {
     pub tasks: Observed<Vec<TaskFacts>>,
     /// When `tasks` or the current task's sighting was last read, in this or an earlier turn.
     pub tasks_seen_at: Option<Timestamp>,
+    /// When tasks were last asked for, answered or not, in this or an earlier turn.
+    #[serde(default)]
+    pub tasks_asked_at: Option<Timestamp>,
+    /// The same of what refuses to be removed.
+    #[serde(default)]
+    pub blockers_asked_at: Option<Timestamp>,
     /// When the group of its schedules was last looked at, answered or not, in this or an earlier turn.
     #[serde(default)]
     pub net_looked_at: Option<Timestamp>,

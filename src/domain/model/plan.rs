@@ -151,6 +151,9 @@ pub struct Outlook {
     pub sentinel_acts: Option<Timestamp>,
     /// How long it has been idle, where that is known.
     pub idle: Option<Span>,
+    /// When what could not be removed or stopped is tried again, the first of it.
+    #[serde(default)]
+    pub next_try: Option<Timestamp>,
 }
 
 /// What a sentinel is told while all is well: live on until then.
