@@ -42,7 +42,7 @@ fn pass_on() {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut inner = TcpStream::connect("127.0.0.1:8000").unwrap();
     inner.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    if COUNT.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+    if COUNT.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
         let _ = inner.shutdown(std::net::Shutdown::Write);
     }
     let _ = inner.read_to_end(&mut Vec::new());
