@@ -2,7 +2,7 @@
 //!
 //! Two namespaces and a pair of devices between them: in one the application and the sentinel, as in a task; in the other
 //! the clients and labguard. The application counts what it accepts, and the sentinel must say the same number; and where
-//! some of the clients are strangers, how many of them it met.
+//! some of the clients are strangers, how many of them it met, be they inside the task.
 //!
 //! Has its own `main`, because this program is also both sides of the wire. Needs `unshare` and `ip`; where the machine
 //! does not let a test make namespaces it says so and passes, as the tests that need a Docker engine do.
@@ -15,6 +15,9 @@ fn main() {
 #[cfg(target_os = "linux")]
 #[path = "sentinel_namespace/application.rs"]
 mod application;
+#[cfg(target_os = "linux")]
+#[path = "sentinel_namespace/inside.rs"]
+mod inside;
 #[cfg(target_os = "linux")]
 #[path = "sentinel_namespace/outside.rs"]
 mod outside;
@@ -29,6 +32,7 @@ fn main() {
         "__task" => application::serve(),
         "__outside" => outside::main(),
         "__strangers" => strangers::main(),
+        "__inside" => inside::main(),
         "--list" => println!("what_the_sentinel_counts_is_what_the_application_accepted: test"),
         _ => outside::enter(),
     }

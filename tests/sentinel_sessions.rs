@@ -139,6 +139,82 @@ async fn an_extension_reaches_the_guard_and_a_guard_that_nobody_may_reach_lives_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_guard_that_runs_while_the_image_is_still_pulled_is_renewed_and_the_pull_is_not_idle_time() {
+    for end_idle in [false, true] {
+        let house = House::new(Latency { dependent: Span::from_mins(12), ..Latency::fast() }).await;
+        let mut policy = guarded(&house);
+        policy.fuse.lease = Span::from_mins(2);
+        if end_idle {
+            policy.fuse.end_idle = true;
+            policy.limits.idle_timeout = Some(Span::from_mins(5));
+        }
+        let session = house.open(policy).await;
+        tokio::time::sleep(Duration::from_secs(6 * 60)).await;
+        let status = session.status();
+        assert_eq!(status.phase, Phase::Starting, "its image is on its way");
+        let acts_at = sentinel_net(&status).acts_at.expect("its guard has answered");
+        assert!(acts_at.since(status.at) <= Span::from_mins(2), "{acts_at}");
+        session.until_live().await;
+        assert_eq!(session.status().restarts, 0);
+        session.ended().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_labguard_that_dies_while_the_image_is_pulled_leaves_a_task_that_stops_within_its_lease() {
+    let house = House::new(Latency { dependent: Span::from_mins(12), ..Latency::aws_like() }).await;
+    let session = house.open(guarded(&house)).await;
+    tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+    assert_eq!(session.status().phase, Phase::Starting);
+    crash(session.lab).await;
+    let after = stopped_after(&house, Duration::from_secs(3600)).await.expect("it ran on");
+    assert!(after <= LEASE + Span::from_mins(3), "{after}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_cannot_run_before_the_image_is_there_is_no_net_that_fails() {
+    let house = House::new(Latency { activating: Span::from_mins(8), ..Latency::fast() }).await;
+    let session = house.open(guarded(&house)).await;
+    session.until_live().await;
+    tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+    assert_eq!(changes_of_the_net(&house, &session.id).await, 1, "it holds all the time");
+    session.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_extended_when_its_budget_is_all_but_spent_keeps_its_task() {
+    // Once its task is started anew just then, with a first lease that is cut; once its lease was cut by renewals.
+    for (resumed, left) in [(true, 90), (false, 20)] {
+        let house = House::new(Latency::fast()).await;
+        let mut policy = guarded(&house);
+        policy.fuse.scheduler = false;
+        // A quarter of an hour at 0.0173 USD an hour.
+        policy.limits.budget = Money::from_nanos(5_000_000);
+        policy.limits.max_budget = Money::from_nanos(500_000_000);
+        let session = house.open(policy).await;
+        session.until_live().await;
+        let now = || house.parts.clock.now();
+        while session.status().deadline.unwrap().since(now()) > Span::from_secs(left) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if resumed {
+            session.ask(Request::Stop { reason: "a break".to_owned() }).await;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            session.ask(Request::Resume).await;
+            session.until_live().await;
+            let status = session.status();
+            let left = status.deadline.unwrap().since(status.at);
+            assert!(left < Span::from_secs(90), "{left}");
+        }
+        session.ask(Request::Extend(Extension::Budget { by: Money::from_nanos(100_000_000) })).await;
+        tokio::time::sleep(Duration::from_secs(20 * 60)).await;
+        let status = session.status();
+        assert_eq!((status.phase, status.restarts), (Phase::Running, 0), "resumed: {resumed}");
+        session.ended().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_labguard_that_comes_back_late_tells_what_its_guard_did_and_goes_on() {
     let house = House::new(Latency::fast()).await;
     let policy = guarded(&house);

@@ -11,8 +11,8 @@ use std::sync::{
 
 use futures::future::join_all;
 use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -60,6 +60,8 @@ pub struct Watched {
     pub reading: Arc<Mutex<Reading>>,
     /// How many connections to the container were begun here: the sentinel leaves them out.
     pub connections: Arc<AtomicU64>,
+    /// Whether the task runs.
+    pub runs: watch::Receiver<bool>,
     /// How many metrics were asked for and not yet journalled: each is paid for.
     pub metrics_read: Arc<AtomicU64>,
     /// Who renews the lease of its sentinel, where there is one that can be reached.
@@ -78,11 +80,27 @@ impl Watched {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Asks all sources until the watcher ends.
+    /// Returns once the task runs.
+    pub async fn until_it_runs(&self) {
+        // Who would say so lives as long as this watcher.
+        let _ = self.runs.clone().wait_for(|runs| *runs).await;
+    }
+
+    /// Talks to the task's guard, where it has one, whether the task runs yet or not.
+    pub async fn guard(&self) {
+        let Some(renewals) = &self.renewals else { return };
+        let mut sources = self.policy.activity.sources().into_iter();
+        self.sentinel_loop(renewals, sources.find(|(source, ..)| *source == Source::Sentinel)).await;
+    }
+
+    /// Asks all other sources until the watcher ends.
     pub async fn lanes(&self) {
         let start = Instant::now();
         let mut lanes: Vec<Lane> = Vec::new();
         for (source, latency, interval) in self.policy.activity.sources() {
+            if source == Source::Sentinel && self.renewals.is_some() {
+                continue;
+            }
             lanes.push(Lane::begin(self, source, latency, interval, start));
         }
         let mut take = |source: Source| {
@@ -104,9 +122,6 @@ impl Watched {
         }
         for lane in [take(Source::Command), take(Source::Url)].into_iter().flatten() {
             loops.push(Box::pin(self.check_loop(start, lane)));
-        }
-        if let Some(renewals) = &self.renewals {
-            loops.push(Box::pin(self.sentinel_loop(start, renewals, take(Source::Sentinel))));
         }
         join_all(loops).await;
     }
@@ -172,24 +187,39 @@ impl Watched {
     }
 
     /// Renews the lease; each renewal tells what the sentinel has counted.
-    async fn sentinel_loop(&self, start: Instant, renewals: &Renewals, mut lane: Option<Lane>) {
-        let every = renewals.every(lane.as_ref().map(|lane| lane.interval));
+    async fn sentinel_loop(&self, renewals: &Renewals, source: Option<(Source, Span, Span)>) {
         let mut course = Course::default();
         let mut turnstile = Turnstile::default();
-        let mut next = start;
+        let begin = |(source, latency, interval)| Lane::begin(self, source, latency, interval, Instant::now());
+        let mut lane = None;
+        let mut next = Instant::now();
         loop {
-            let told = renewals.renew(self, &mut course).await;
+            if lane.is_none() && *self.runs.borrow() {
+                lane = source.map(begin);
+            }
+            let mut told = renewals.renew(self, &mut course).await;
+            if course.is_early(self) {
+                // Nobody knows whether it runs yet.
+                told = told.filter(Result::is_ok);
+            }
             if let Some(told) = &told {
                 renewals.write_down(self, &mut course, told);
+                lane = lane.or_else(|| source.map(begin));
             }
             // One that failed is tried again soon: the lease runs.
+            let every = renewals.every(source.map(|(.., interval)| interval), &course);
             let wait = if matches!(told, Some(Ok(_))) { every } else { every.min(Span::from_secs(5)) };
             if let (Some(lane), Some(told)) = (&mut lane, told) {
                 let at = self.clock.now();
                 lane.take(self, at, turnstile.take(at, told.and_then(|told| counted(at, &told))));
             }
             next = (next + wait.as_duration()).max(Instant::now());
-            sleep_until(next).await;
+            if course.is_early(self) {
+                // It certainly runs once the task does.
+                let _ = timeout_at(next, self.until_it_runs()).await;
+            } else {
+                sleep_until(next).await;
+            }
         }
     }
 

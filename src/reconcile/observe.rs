@@ -25,7 +25,7 @@ use crate::{
 };
 
 enum Answer {
-    Resource(ResourceKey, Result<Observed<Sighting>, Fault>),
+    Resource(ResourceKey, Box<Result<Observed<Sighting>, Fault>>),
     Tasks(Result<Observed<Vec<TaskFacts>>, Fault>),
     Scan(Result<Observed<ScanReading>, Fault>),
 }
@@ -105,7 +105,7 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Pol
     }
     let answers = join_all(wants.iter().map(|want| async move {
         match want {
-            Want::Resource(key) => Answer::Resource(*key, look(engine, record, *key).await),
+            Want::Resource(key) => Answer::Resource(*key, Box::new(look(engine, record, *key).await)),
             Want::Tasks => Answer::Tasks(tasks(engine, record).await),
             Want::Scan => Answer::Scan(scan(engine, record).await),
         }
@@ -118,16 +118,16 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Pol
     let mut tasks_read = false;
     for answer in answers {
         match answer {
-            Answer::Resource(key, Ok(sighting)) => {
-                tasks_read |= key.kind == ResourceKind::Task && sighting != Observed::Unknown;
-                sightings.insert(key, sighting);
-            }
+            Answer::Resource(key, read) => match *read {
+                Ok(sighting) => {
+                    tasks_read |= key.kind == ResourceKind::Task && sighting != Observed::Unknown;
+                    sightings.insert(key, sighting);
+                }
+                Err(fault) => tracing::debug!(resource = %key, fault = %fault, "a look failed"),
+            },
             Answer::Tasks(Ok(tasks)) => {
                 tasks_read |= tasks != Observed::Unknown;
                 listed = tasks;
-            }
-            Answer::Resource(key, Err(fault)) => {
-                tracing::debug!(resource = %key, fault = %fault, "a look failed");
             }
             Answer::Scan(Ok(scan)) => scanned = scan,
             Answer::Scan(Err(fault)) => tracing::debug!(fault = %fault, "the scan could not be read"),

@@ -1,7 +1,7 @@
 //! Renews the lease of a task's sentinel, so that the task lives while labguard does, and not much longer.
 //!
 //! Guarantees: never promises beyond the instant that the last plan gave; asks so often that three renewals in a row
-//! may fail before the lease ends. Must never end a task: how renewals go is written down, and the slot is woken when that
+//! may fail before the lease ends, however long that is. Must never end a task: how renewals go is written down, and the slot is woken when that
 //! has changed for good (at most once in a quarter of a lease), so that the loop tells of it.
 
 use std::sync::{Arc, Mutex, atomic::Ordering};
@@ -39,8 +39,17 @@ pub struct Course {
     /// The connections that an earlier labguard has told of; they go on counting.
     earlier: Option<u64>,
     silent: bool,
+    /// What was left of the lease by the last answer.
+    left: Option<Span>,
     /// How they went when the slot was last woken for that.
     told: Option<bool>,
+}
+
+impl Course {
+    /// Whether no answer is no news: the task does not run yet, and its sentinel has never answered.
+    pub fn is_early(&self, watched: &Watched) -> bool {
+        self.left.is_none() && !*watched.runs.borrow()
+    }
 }
 
 impl Renewals {
@@ -65,9 +74,11 @@ impl Renewals {
         }
     }
 
-    /// The time between two renewals; shorter where its counts are read more often.
-    pub fn every(&self, reads: Option<Span>) -> Span {
-        let every = Span::from_millis(self.lease.as_millis() / TIMES).min(LONGEST);
+    /// The time between two renewals; shorter where its counts are read more often, and where its lease is: towards the
+    /// end of a session that may still be extended, or with one that the sentinel cut.
+    pub fn every(&self, reads: Option<Span>, course: &Course) -> Span {
+        let lease = course.left.map_or(self.lease, |left| left.min(self.lease));
+        let every = Span::from_millis(lease.as_millis() / TIMES).clamp(Span::from_secs(1), LONGEST);
         reads.map_or(every, |reads| every.min(reads))
     }
 
@@ -137,6 +148,8 @@ impl Renewals {
             // Our clock was set back: the next one is above the last.
             course.serial = course.serial.max(*last_serial);
         }
-        Ok(renewed?.usage)
+        let usage = renewed?.usage;
+        course.left = Some(Span::from_millis(usage.lease_left_ms));
+        Ok(usage)
     }
 }

@@ -1,11 +1,15 @@
 //! Watches one session's present task: health probes, the functional probe, and signs of use.
 //!
 //! A watcher runs beside the loop and only writes down what it saw; when a verdict may change, it wakes
-//! the slot. The loop reads the writing, never the wake-up. It ends with the task it watches.
+//! the slot. The loop reads the writing, never the wake-up. It ends with the task it watches. Until that runs, nothing but
+//! its guard is talked to.
 
 use std::sync::{Arc, Mutex, atomic::AtomicU64};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
@@ -43,6 +47,7 @@ pub struct Watcher {
     policy: Arc<Policy>,
     reading: Arc<Mutex<Reading>>,
     lease: Arc<Mutex<Option<SentinelLease>>>,
+    runs: watch::Sender<bool>,
     _end: DropGuard,
 }
 
@@ -59,7 +64,9 @@ pub fn follow(engine: &Arc<Engine>, slot: &Slot, plan: &Plan, policy: &Arc<Polic
     let mut memory = lock(&slot.memory);
     match (&plan.watch, &memory.watcher) {
         (None, _) => memory.watcher = None,
-        (Some(target), Some(watcher)) if watcher.target == *target && watcher.policy == *policy => {}
+        (Some(target), Some(watcher)) if watcher.target.is_same(target) && watcher.policy == *policy => {
+            watcher.runs.send_if_modified(|runs| target.runs && !std::mem::replace(runs, true));
+        }
         (Some(target), _) => memory.watcher = Some(start(engine, slot, target.clone(), Arc::clone(policy))),
     }
     if let Some(watcher) = &memory.watcher {
@@ -73,6 +80,7 @@ fn start(engine: &Arc<Engine>, slot: &Slot, target: Watch, policy: Arc<Policy>) 
     let reading = Arc::new(Mutex::new(Reading { health, ..Reading::default() }));
     let lease = Arc::new(Mutex::new(None));
     let end = CancellationToken::new();
+    let (runs, seen_running) = watch::channel(target.runs);
     let watched = Watched {
         transport: Arc::clone(&engine.transport),
         cloud: engine.cloud.clone(),
@@ -83,12 +91,13 @@ fn start(engine: &Arc<Engine>, slot: &Slot, target: Watch, policy: Arc<Policy>) 
         policy: Arc::clone(&policy),
         reading: Arc::clone(&reading),
         connections: Arc::new(AtomicU64::new(0)),
+        runs: seen_running,
         metrics_read: Arc::clone(&slot.metrics_read),
         renewals: Renewals::of(engine, session, &policy, Arc::clone(&lease)).map(Arc::new),
     };
     let ended = end.clone();
     tokio::spawn(async move { ended.run_until_cancelled(Watching(watched).run()).await });
-    Watcher { target, policy, reading, lease, _end: end.drop_guard() }
+    Watcher { target, policy, reading, lease, runs, _end: end.drop_guard() }
 }
 
 /// Holds no engine: a watcher must not keep alive what keeps it alive.
@@ -96,7 +105,11 @@ struct Watching(Watched);
 
 impl Watching {
     async fn run(self) {
-        tokio::join!(self.health_loop(Instant::now()), self.0.lanes());
+        let application = async {
+            self.0.until_it_runs().await;
+            tokio::join!(self.health_loop(Instant::now()), self.0.lanes());
+        };
+        tokio::join!(self.0.guard(), application);
     }
 
     async fn health_loop(&self, start: Instant) {

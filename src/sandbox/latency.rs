@@ -18,6 +18,8 @@ pub struct Latency {
     pub pending: Span,
     /// Task state ACTIVATING (image pull); billing begins with it.
     pub activating: Span,
+    /// How much longer a container takes that starts after another: its image is pulled while that one runs.
+    pub dependent: Span,
     /// Task state DEACTIVATING.
     pub deactivating: Span,
     /// Task state STOPPING, at the least; containers may take longer.
@@ -50,6 +52,7 @@ impl Latency {
             provisioning: Span::ZERO,
             pending: Span::ZERO,
             activating: Span::ZERO,
+            dependent: Span::ZERO,
             deactivating: Span::ZERO,
             stopping: Span::ZERO,
             deprovisioning: Span::ZERO,
@@ -72,6 +75,7 @@ impl Latency {
             provisioning: Span::from_millis(800),
             pending: Span::from_millis(500),
             activating: Span::from_millis(1_200),
+            dependent: Span::ZERO,
             deactivating: Span::from_millis(200),
             stopping: Span::from_millis(300),
             deprovisioning: Span::from_millis(1_000),
@@ -94,6 +98,7 @@ impl Latency {
             provisioning: Span::from_secs(12),
             pending: Span::from_secs(8),
             activating: Span::from_secs(20),
+            dependent: Span::ZERO,
             deactivating: Span::from_secs(2),
             stopping: Span::from_secs(3),
             deprovisioning: Span::from_secs(20),

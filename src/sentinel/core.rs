@@ -75,7 +75,7 @@ impl Core {
     /// Lights the fuse. Look at [`Core::left`] next: the deadline may be past already.
     #[must_use]
     pub fn new(settings: Settings, now: Clocks) -> Self {
-        let fuse = Fuse::new(now, settings.deadline, settings.lease, settings.idle);
+        let fuse = Fuse::new(now, settings.deadline, settings.lease, settings.idle).first_lease(settings.first_lease);
         Self { settings, fuse, watch: Watch::default(), task: TaskUse::default(), renewers: Vec::new() }
     }
 

@@ -49,6 +49,13 @@ impl Fuse {
         }
     }
 
+    /// Lets the lease end sooner than that, until it is renewed.
+    #[must_use]
+    pub fn first_lease(self, first: Option<u64>) -> Self {
+        let lease = first.map_or(self.longest_lease, |first| first.min(self.longest_lease));
+        Self { lease_end: self.started.saturating_add(lease), ..self }
+    }
+
     /// The last accepted serial; 0 before the first.
     #[must_use]
     pub const fn serial(&self) -> u64 {
@@ -162,6 +169,16 @@ mod tests {
         let last = Clocks { mono: at(5).mono - 1, ..at(5) };
         assert_eq!(ended(&fuse, last, None), None);
         assert_eq!(ended(&fuse, at(5), None), Some(End::Lease));
+    }
+
+    #[test]
+    fn a_first_lease_that_is_cut_holds_until_the_first_renewal_alone() {
+        let cut = |first| fuse(None).first_lease(Some(first));
+        assert_eq!(ended(&cut(MINUTE), at(1), None), Some(End::Lease));
+        let mut renewed = cut(MINUTE);
+        assert_eq!(renewed.renew(at(0), &renewal(1, 300)), Ok(false), "as long as it was meant to be");
+        assert_eq!(ended(&renewed, at(4), None), None);
+        assert_eq!(ended(&cut(60 * MINUTE), at(5), None), Some(End::Lease), "never longer than the longest");
     }
 
     #[test]

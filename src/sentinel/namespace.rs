@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub const ESTABLISHED: u8 = 0x01;
 /// State of a connection that this side ended, kept for a minute.
 pub const TIME_WAIT: u8 = 0x06;
+/// State of a connection whose other side has said its last word, and may still be answered.
+pub const CLOSE_WAIT: u8 = 0x08;
 /// State of a socket that waits for connections.
 pub const LISTEN: u8 = 0x0a;
 /// State of a connection whose client has not shown that it is there.

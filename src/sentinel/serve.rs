@@ -73,7 +73,8 @@ pub fn run(settings: Settings) -> Result<End, String> {
     if let Some(end) = core.left(clock.now()).ended() {
         return Ok(end);
     }
-    let sampler = Sampler::new(PathBuf::from("/proc/net"), settings.ports, settings.address, settings.whose)?;
+    let (folder, port) = (PathBuf::from("/proc/net"), listen.port());
+    let sampler = Sampler::new(folder, settings.ports, port, settings.address, settings.whose)?;
     let listener = TcpListener::bind(listen).map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let shared = Arc::new(Shared {
         core: Mutex::new(core),

@@ -29,6 +29,8 @@ pub struct Settings {
     pub deadline: u64,
     /// The launch lease in milliseconds.
     pub lease: u64,
+    /// The lease until the first renewal in milliseconds, where that is shorter.
+    pub first_lease: Option<u64>,
     /// The idle time at launch in milliseconds.
     pub idle: Option<u64>,
     /// Where it answers.
@@ -83,6 +85,7 @@ impl Settings {
                 words::number(text).filter(|secs| (1..=253_402_300_799).contains(secs)).map(|secs| secs * 1000)
             })?,
             lease: needed(&get, words::LEASE, "seconds, from 1 to a year", seconds)?,
+            first_lease: optional(&get, words::FIRST_LEASE, "seconds, from 1 to a year, or not set", seconds)?,
             idle: optional(&get, words::IDLE, "seconds, from 1 to a year, or not set", seconds)?,
             listen: needed(&get, words::LISTEN, "an IP address and a port, as 0.0.0.0:7300", |text| {
                 text.parse().ok().filter(|address: &SocketAddr| address.port() != 0)
@@ -168,7 +171,9 @@ mod tests {
         more.extend([(words::METADATA, "http://169.254.170.2/v4/x".into()), (words::LISTEN, "[::]:7300".into())]);
         let settings = read(&more).unwrap();
         assert_eq!((settings.idle, settings.address), (Some(900_000), Some("127.1.2.3".parse().unwrap())));
-        assert!(settings.whose.is_everybody());
+        assert!(settings.whose.is_everybody() && settings.first_lease.is_none());
+        more.insert(words::FIRST_LEASE, "50".into());
+        assert_eq!(read(&more).unwrap().first_lease, Some(50_000));
         more.extend([(words::ALLOWED, "10.0.0.0/8,2001:db8::/32".into()), (words::IGNORED, "10.0.0.7/32".into())]);
         let whose = read(&more).unwrap().whose;
         let counts = ["10.1.2.3", "2001:db8::1", "10.0.0.7", "192.0.2.1"].map(|ip| whose.counts(ip.parse().unwrap()));
@@ -193,6 +198,7 @@ mod tests {
             (words::KEY, &["", "ab", "AB", "zz"]),
             (words::DEADLINE, &["", "0", "-5", "soon", "1e9", "99999999999999999999", "1795400000.5", " 1795400000"]),
             (words::LEASE, &["", "0", "-1", "5m", "1000000000"]),
+            (words::FIRST_LEASE, &["", "0", "none"]),
             (words::IDLE, &["", "0", "none"]),
             (words::LISTEN, &["", "7300", "0.0.0.0", "0.0.0.0:0", "localhost:7300"]),
             (words::PORTS, &["", "0", "5000,", "5000 8080", "70000"]),

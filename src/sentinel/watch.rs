@@ -4,7 +4,8 @@
 //! is open until the next one *settles* it: more connections than probes is use; otherwise nothing happened. A probe
 //! that was told in one renewal may still land before the next; what has not landed by then never will, and is
 //! forgotten, so that one failed probe does not hide a person for ever. Without a daemon nothing is told, and every
-//! growth stays use: it cannot be a probe.
+//! growth stays use: it cannot be a probe. Where the count is older than the last settlement, it says nothing of what was
+//! told since: then nothing is settled yet, and what is told adds up.
 //!
 //! A connection that has been open longer than any probe ([`OWN_LONGEST`]) is use at every look, however long it lasts.
 //!
@@ -18,6 +19,8 @@ pub const OWN_LONGEST: u64 = 10_000;
 pub struct Sample {
     /// Connections accepted since the sentinel's start, its own port's left out.
     pub connections: u64,
+    /// Until when `connections` holds all of them, on the monotonic clock in milliseconds; none: until this look.
+    pub as_of: Option<u64>,
     /// Connections that the namespace itself opened since then.
     pub opened: Option<u64>,
     /// Open connections to guarded ports.
@@ -43,8 +46,13 @@ pub struct Watch {
     last_use: Option<u64>,
     /// The count at the last settlement.
     settled: u64,
+    /// When that was.
+    settled_at: Option<u64>,
+    /// Probes as last told.
     probes: u64,
-    /// Probes of the last renewal that had not landed by then.
+    /// Probes that had been told by the last settlement.
+    accounted: u64,
+    /// Probes of the last settlement that had not landed by then.
     carried: u64,
     used: u64,
 }
@@ -71,12 +79,14 @@ impl Watch {
 
     /// Settles what has grown since the last time: a renewal tells how many probes labguard has begun so far.
     pub fn settle(&mut self, now: u64, probes: u64) {
-        if self.unknown.is_some() {
+        self.probes = probes;
+        let looked = self.sample.as_of.zip(self.settled_at).is_none_or(|(as_of, settled)| as_of > settled);
+        if self.unknown.is_some() || !looked {
             // The next settlement with open eyes counts all of it.
             return;
         }
         let grown = self.sample.connections.saturating_sub(self.settled);
-        let told = probes.saturating_sub(self.probes);
+        let told = probes.saturating_sub(self.accounted);
         let own = told.saturating_add(self.carried);
         if grown > own {
             self.used = self.used.saturating_add(grown - own);
@@ -84,7 +94,8 @@ impl Watch {
         }
         self.carried = own.saturating_sub(grown).min(told);
         self.settled = self.sample.connections;
-        self.probes = probes;
+        self.settled_at = Some(now);
+        self.accounted = probes;
         self.growth = None;
     }
 
@@ -171,6 +182,27 @@ mod tests {
         watch.take(45, count(2));
         watch.settle(50, 2);
         assert_eq!(watch.used(), 1, "the one told at 30 never landed");
+    }
+
+    #[test]
+    fn renewals_that_come_faster_than_looks_settle_nothing_and_take_no_probe_for_a_person() {
+        let mut watch = Watch::default();
+        let looked = |connections, as_of| Ok(Sample { connections, as_of: Some(as_of), ..Sample::default() });
+        watch.take(0, looked(0, 0));
+        watch.settle(1, 0);
+        // A probe each second, a look each ten, a renewal each two.
+        for now in 2..200_u64 {
+            let seen = now / 10 * 10;
+            watch.take(now * 1_000, looked(seen.saturating_sub(2), seen * 1_000));
+            if now % 2 == 0 {
+                watch.settle(now * 1_000 + 1, now - 2);
+                assert_eq!(watch.probes(), now - 2, "as told");
+            }
+        }
+        assert_eq!((watch.used(), watch.sure()), (0, None));
+        watch.take(200_000, looked(199, 200_000));
+        watch.settle(200_001, 198);
+        assert_eq!(watch.used(), 1, "and a person is one");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub fn enter() {
     for (side, test) in [
         ("__outside", "what_the_sentinel_counts_is_what_the_application_accepted"),
         ("__strangers", "strangers_that_the_sentinel_meets_are_nobodys_use"),
+        ("__inside", "what_a_proxy_inside_the_task_passes_on_is_counted_once"),
     ] {
         let status = Command::new("unshare").arg("-rn").arg(&own).arg(side).status().unwrap();
         assert!(status.success(), "the other side of the wire ended with {status}");
@@ -171,10 +172,14 @@ pub struct Daemon {
 
 impl Daemon {
     pub async fn probe(&mut self, count: u64) {
+        self.probe_at("/ping", count).await;
+    }
+
+    pub async fn probe_at(&mut self, path: &str, count: u64) {
         for at in 0..count {
             self.probes += 1;
             let host = if at % 2 == 0 { TASK[0].to_owned() } else { format!("[{}]", TASK[1]) };
-            let request = Request::get(format!("http://{host}:5000/ping")).body(Bytes::new()).unwrap();
+            let request = Request::get(format!("http://{host}:5000{path}")).body(Bytes::new()).unwrap();
             assert_eq!(self.transport.send(request).await.unwrap().status(), 200);
         }
     }

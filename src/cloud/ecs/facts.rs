@@ -4,7 +4,7 @@ use aws_sdk_ecs::types::{Container, Task};
 
 use crate::{
     cloud::connect::timestamp,
-    domain::model::{TaskFacts, TaskStatus, Timestamp, sentinel},
+    domain::model::{Span, TaskFacts, TaskStatus, Timestamp, sentinel},
 };
 
 /// What DescribeTasks and RunTask say of a task; the public address comes from EC2.
@@ -29,6 +29,10 @@ pub(super) fn facts(task: &Task) -> TaskFacts {
     facts.sentinel_deadline = told(task, sentinel::DEADLINE)
         .and_then(|seconds| seconds.parse::<i64>().ok())
         .map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000)));
+    facts.sentinel_lease = told(task, sentinel::FIRST_LEASE)
+        .or_else(|| told(task, sentinel::LEASE))
+        .and_then(sentinel::number)
+        .map(Span::from_secs);
     facts.eni = task
         .attachments()
         .iter()
@@ -83,6 +87,21 @@ mod tests {
         assert_eq!(given(sentinel::CONTAINER, "1795400000"), Some(Timestamp::from_millis(1_795_400_000_000)));
         assert_eq!(given(sentinel::CONTAINER, "soon"), None);
         assert_eq!(given("app", "1795400000"), None);
+    }
+
+    #[test]
+    fn the_lease_that_a_task_was_started_with_is_the_first_one_where_that_was_cut() {
+        use aws_sdk_ecs::types::{ContainerOverride, TaskOverride};
+        let given = |pairs: &[(&str, &str)]| {
+            let pair = |(name, value): &(&str, &str)| KeyValuePair::builder().name(*name).value(*value).build();
+            let environment = Some(pairs.iter().map(pair).collect());
+            let container = ContainerOverride::builder().name(sentinel::CONTAINER).set_environment(environment).build();
+            let task = Task::builder().overrides(TaskOverride::builder().container_overrides(container).build());
+            facts(&task.build()).sentinel_lease
+        };
+        assert_eq!(given(&[(sentinel::LEASE, "600")]), Some(Span::from_mins(10)));
+        assert_eq!(given(&[(sentinel::LEASE, "600"), (sentinel::FIRST_LEASE, "50")]), Some(Span::from_secs(50)));
+        assert_eq!(given(&[(sentinel::DEADLINE, "1795400000")]), None);
     }
 
     #[test]

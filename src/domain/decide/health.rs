@@ -157,7 +157,8 @@ pub(super) fn after_loss(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFact
     let because = format!("its task was lost, {}: {detail}", loss.describe());
     let ends = match loss {
         TaskLoss::ImagePull => Some((Cause::DeployFailed, because.clone(), Stage::Teardown)),
-        TaskLoss::FusedByIdle if !idleness::is_in_use(turn) => {
+        // One that never ran was idle for its image.
+        TaskLoss::FusedByIdle if facts.started_at.is_some() && !idleness::is_in_use(turn) => {
             Some((Cause::Idle, because.clone(), turn.policy().end.on_idle))
         }
         TaskLoss::FusedByDeadline => limits::of_deadline(turn, key, facts.sentinel_deadline)

@@ -51,14 +51,17 @@ pub(super) fn finish(mut turn: Turn<'_>) -> Plan {
     Plan { notes: turn.notes, steps: turn.steps, watch, supply: turn.supply, wake_at, outlook }
 }
 
-/// The serving task, once it has an address.
+/// The serving task, once it has an address and there is something to talk to: it itself when it runs, its guard before.
+/// ECS may start the guard long before the application's image is there.
 fn watch(turn: &Turn<'_>) -> Option<Watch> {
     if turn.record.ending.is_some() || turn.record.is_closed() {
         return None;
     }
     let (task, resource) = serving(&turn.record, turn.policy())?;
-    let facts = resource.task.as_ref().filter(|facts| facts.status == TaskStatus::Running && facts.wanted)?;
-    Some(Watch { task, ip: facts.public_ip.clone()? })
+    let facts = resource.task.as_ref().filter(|facts| !facts.is_leaving())?;
+    let runs = facts.status == TaskStatus::Running;
+    (runs || sentinel::renewed(turn)).then_some(())?;
+    Some(Watch { task, ip: facts.public_ip.clone()?, runs })
 }
 
 /// The earliest instant at which anything becomes due.

@@ -2,10 +2,11 @@
 //! has ended it.
 //!
 //! Guarantees: told once the failure has lasted, with the instant at which the sentinel acts; never a reason to end the
-//! session. The instant is by the last answer of the sentinel's own; before the first answer, by the orders of the task.
+//! session. The instant is by the last answer of the sentinel's own; before the first answer, by the orders of the task,
+//! and none before it runs: nobody knows then whether its sentinel does.
 
 use crate::domain::{
-    model::{Cause, LimitKind, Phase, RenewalReading, Stage, Timestamp},
+    model::{Cause, LimitKind, Phase, RenewalReading, Span, Stage, Timestamp},
     policy::Sentinel,
 };
 
@@ -23,7 +24,15 @@ fn reading<'a>(turn: &Turn<'a>) -> Option<&'a RenewalReading> {
 
 /// Whether its lease can be renewed; none while that is not settled.
 pub(super) fn verdict(turn: &Turn<'_>) -> Option<bool> {
-    reading(turn)?.verdict(turn.policy().fuse.lease, turn.now)
+    let reading = reading(turn)?;
+    let lease = if reading.lease_ends.is_some() { turn.policy().fuse.lease } else { first_lease(turn) };
+    reading.verdict(lease, turn.now)
+}
+
+/// The lease that the serving task's sentinel was started with.
+fn first_lease(turn: &Turn<'_>) -> Span {
+    let facts = serving(&turn.record, turn.policy()).and_then(|(_, task)| task.task.as_ref());
+    facts.and_then(|facts| facts.sentinel_lease).unwrap_or(turn.policy().fuse.lease)
 }
 
 /// Why it cannot, for people.
@@ -45,7 +54,7 @@ fn lease_ends(turn: &Turn<'_>) -> Option<Timestamp> {
     let told = reading.lease_ends.or_else(|| {
         let (_, task) = serving(&turn.record, turn.policy())?;
         let started = task.task.as_ref()?.started_at?;
-        let lease = turn.policy().fuse.lease;
+        let lease = first_lease(turn);
         // One that lives beyond its first lease was renewed by the labguard before.
         let first = started + lease;
         Some(if first > reading.since { first } else { reading.since + lease })

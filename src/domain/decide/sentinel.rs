@@ -13,7 +13,9 @@ use crate::domain::{
 };
 
 use super::{
-    deploy_order, idleness, limits, renewals,
+    deploy_order,
+    health::PULL_BOUND,
+    idleness, limits, renewals,
     turn::{Turn, serving},
 };
 
@@ -138,10 +140,15 @@ pub(super) fn reached(turn: &Turn<'_>) -> bool {
     }
 }
 
-/// What labguard renews, while the session has a sentinel that it can reach.
+/// Whether labguard renews its lease.
+pub(super) fn renewed(turn: &Turn<'_>) -> bool {
+    guard(turn) == Sentinel::Own && reached(turn) && turn.ending_stage().is_none()
+}
+
+/// What labguard renews, while the session has a sentinel that it can reach. No idle time while the task does not run.
 pub(super) fn lease(turn: &Turn<'_>, until: Timestamp) -> Option<SentinelLease> {
     let fuse = &turn.policy().fuse;
-    if guard(turn) != Sentinel::Own || !reached(turn) || turn.ending_stage().is_some() {
+    if !renewed(turn) {
         return None;
     }
     // What the sentinel cannot see holds the session, too: then it is labguard alone that ends it for idleness.
@@ -168,6 +175,9 @@ fn idle(turn: &Turn<'_>) -> Option<Span> {
     Some(idle.due(timeout, turn.now).since(counts_from).max(timeout) + idle.lag + LATER)
 }
 
+/// The shortest lease at the start: the first renewal comes within seconds.
+const FIRST: Span = Span::from_secs(30);
+
 /// What one task's guard is told. `Err` while labguard's key is not known.
 pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
     let policy = turn.policy();
@@ -183,7 +193,9 @@ pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
         let key = turn.seen.sentinel.as_ref().map(|means| means.key.clone()).ok_or(())?;
         let soft = deadline(limits::budget(&turn.record, policy));
         // Nobody can renew what nobody can reach: then it lives to the hard end.
-        let lease = if reached(turn) { fuse.lease.min(soft.since(turn.now)) } else { hard.since(turn.now) };
+        let lease = if reached(turn) { fuse.lease } else { hard.since(turn.now) };
+        // What ends before that may be extended: only the first lease is cut.
+        let first = Some(soft.since(turn.now).max(FIRST)).filter(|first| reached(turn) && *first < lease);
         let seconds = |span: Span| span.as_secs().max(1).to_string();
         let ports: Vec<String> = policy
             .network
@@ -199,6 +211,9 @@ pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
         tell(sentinel::SESSION, turn.record.id.to_string());
         tell(sentinel::KEY, key);
         tell(sentinel::LEASE, seconds(lease));
+        if let Some(first) = first {
+            tell(sentinel::FIRST_LEASE, seconds(first));
+        }
         tell(sentinel::LISTEN, format!("0.0.0.0:{}", fuse.port));
         tell(sentinel::PORTS, ports.join(","));
         let activity = &policy.activity;
@@ -210,8 +225,8 @@ pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
             }
         }
         if let Some(idle) = policy.limits.idle_timeout.filter(|_| fuse.end_idle) {
-            // Until it is first reached nobody has used it: the start grace is not idle time.
-            tell(sentinel::IDLE, seconds(idle + policy.health.start_grace));
+            // Until it is first reached nobody has used it: neither the pull of its image nor the start grace is idle time.
+            tell(sentinel::IDLE, seconds(idle + PULL_BOUND + policy.health.start_grace));
         }
     }
     Ok(Some(SentinelOrders { environment }))

@@ -7,8 +7,8 @@ use super::{
 use crate::domain::{
     meter::{self, RateBook},
     model::{
-        Cause, Event, Lease, Money, Observation, Observed, Phase, Plan, Record, ResourceKey, Sighting, Span, Stage,
-        TaskFacts, TaskStatus, Timestamp, sentinel::End,
+        Cause, Event, Lease, Money, Observation, Observed, Phase, Plan, Record, RenewalReading, ResourceKey, Sighting,
+        Span, Stage, TaskFacts, TaskStatus, Timestamp, sentinel::End,
     },
     policy::{Policy, Sentinel},
 };
@@ -223,4 +223,57 @@ fn the_sentinel_is_told_an_idle_time_that_ends_after_labguards_own() {
     record.extensions.idle_until = Some(now + Span::from_mins(60));
     let lease = look(&record, &policy, &Observation::default(), now).outlook.sentinel;
     assert_eq!(lease.unwrap().idle, None, "it knows of no extension");
+}
+
+/// A session with labguard's own guard, whose task has its address but not its image yet.
+fn pulling() -> (Policy, Record, ResourceKey, Timestamp) {
+    let mut policy = guarded();
+    let (mut record, now) = running(&policy);
+    policy.fuse.sentinel = Sentinel::Own;
+    let (key, _) = serving(&record);
+    record.phase = Phase::Starting;
+    let task = record.resources.get_mut(&key).unwrap().task.as_mut().unwrap();
+    (task.status, task.started_at) = (TaskStatus::Activating, None);
+    (policy, record, key, now)
+}
+
+#[test]
+fn a_task_that_never_ran_was_not_idle() {
+    let (policy, record, _, now) = pulling();
+    let plan = after(&record, &policy, End::Idle, None, now + Span::from_mins(30));
+    assert!(restarts(&plan) && ended(&plan).is_none(), "{:?}", plan.notes);
+}
+
+#[test]
+fn a_guard_is_talked_to_before_the_application_runs_and_nothing_else_is() {
+    let (mut policy, record, key, now) = pulling();
+    let watch = |policy: &Policy| look(&record, policy, &Observation::default(), now).watch;
+    assert_eq!(watch(&policy).map(|watch| (watch.task, watch.runs)), Some((key, false)));
+    let told = look(&record, &policy, &Observation::default(), now).outlook.sentinel.unwrap();
+    assert_eq!(told.idle, None, "a pull is not idle time");
+    policy.fuse.sentinel = Sentinel::Off;
+    assert_eq!(watch(&policy), None);
+    let (policy, (record, now)) = (guarded(), running(&guarded()));
+    assert!(look(&record, &policy, &Observation::default(), now).watch.is_some_and(|watch| watch.runs));
+}
+
+#[test]
+fn when_a_sentinel_acts_is_by_its_last_answer_then_by_its_first_lease_and_not_known_before_it_runs() {
+    let (policy, mut record, key, now) = pulling();
+    let acts = |record: &Record, reading: &RenewalReading| {
+        let seen = Observation { renewals: Some(reading.clone()), ..Observation::default() };
+        look(record, &policy, &seen, now).outlook.sentinel_acts
+    };
+    let mut silent = RenewalReading::new(key, now);
+    silent.failed(now, "no answer".into());
+    let mut answered = silent.clone();
+    answered.accepted(now, Span::from_mins(2));
+    assert_eq!((acts(&record, &silent), acts(&record, &answered)), (None, Some(now + Span::from_mins(2))));
+    let task = record.resources.get_mut(&key).unwrap().task.as_mut().unwrap();
+    (task.status, task.started_at) = (TaskStatus::Running, Some(now));
+    assert_eq!(acts(&record, &silent), Some(now + policy.fuse.lease));
+    let task = record.resources.get_mut(&key).unwrap().task.as_mut().unwrap();
+    task.sentinel_lease = Some(Span::from_secs(50));
+    assert_eq!(acts(&record, &silent), Some(now + Span::from_secs(50)), "it was started with less");
+    assert_eq!(acts(&record, &answered), Some(now + Span::from_mins(2)), "and was renewed");
 }

@@ -61,6 +61,7 @@ fn merge(known: Option<&TaskFacts>, seen: &TaskFacts) -> TaskFacts {
         public_ip: front.public_ip.clone().or(back.public_ip.clone()),
         sentinel_exit: front.sentinel_exit.or(back.sentinel_exit),
         sentinel_deadline: front.sentinel_deadline.or(back.sentinel_deadline),
+        sentinel_lease: front.sentinel_lease.or(back.sentinel_lease),
     }
 }
 

@@ -91,6 +91,21 @@ pub struct Watch {
     pub task: ResourceKey,
     /// Its public address, without port.
     pub ip: String,
+    /// Whether it runs. Before, nothing but its guard is talked to.
+    #[serde(default = "runs")]
+    pub runs: bool,
+}
+
+const fn runs() -> bool {
+    true
+}
+
+impl Watch {
+    /// Whether it is the same task, however far that has come.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.task, &self.ip) == (other.task, &other.ip)
+    }
 }
 
 /// One limit, and when it will be reached if nothing changes.

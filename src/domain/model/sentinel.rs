@@ -16,6 +16,8 @@ pub const KEY: &str = "LABGUARD_SENTINEL_KEY";
 pub const DEADLINE: &str = "LABGUARD_SENTINEL_DEADLINE";
 /// How many seconds without a renewal the task may live. A renewal never gives more.
 pub const LEASE: &str = "LABGUARD_SENTINEL_LEASE";
+/// Optional: how many seconds it may live until the first renewal, where that is less.
+pub const FIRST_LEASE: &str = "LABGUARD_SENTINEL_FIRST_LEASE";
 /// Optional: after how many seconds without use the sentinel ends the task by itself.
 pub const IDLE: &str = "LABGUARD_SENTINEL_IDLE";
 /// The socket address on which the sentinel answers: `0.0.0.0:7300`, `[::]:7300`.

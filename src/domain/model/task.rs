@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     sentinel::{self, End},
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
 
 /// The task life cycle (aws-facts §1.5). Unknown states are transitional.
@@ -84,6 +84,9 @@ pub struct TaskFacts {
     /// The hard end that its sentinel was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sentinel_deadline: Option<Timestamp>,
+    /// The lease that its sentinel was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel_lease: Option<Span>,
 }
 
 impl TaskFacts {
@@ -113,6 +116,7 @@ impl TaskFacts {
             public_ip: None,
             sentinel_exit: None,
             sentinel_deadline: None,
+            sentinel_lease: None,
         }
     }
 
@@ -227,7 +231,7 @@ mod tests {
     #[test]
     fn facts_of_before_are_read_and_say_as_little_as_they_did() {
         let mut old = serde_json::to_value(TaskFacts::new("arn:1")).unwrap();
-        assert!(old.get("sentinel_exit").is_none() && old.get("sentinel_deadline").is_none());
+        assert!(["exit", "deadline", "lease"].iter().all(|name| old.get(format!("sentinel_{name}")).is_none()));
         old["stop_code"] = "EssentialContainerExited".into();
         old["container_reason"] = OLD_SENTINEL_ENDED.into();
         let old: TaskFacts = serde_json::from_value(old).unwrap();

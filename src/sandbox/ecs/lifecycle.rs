@@ -13,7 +13,7 @@ use super::{
         wire::strings,
     },
     insights, service, short,
-    task::Status,
+    task::{Status, TaskContainer},
     task_definition,
 };
 use crate::domain::model::{Span, Timestamp};
@@ -103,7 +103,7 @@ fn perform(world: &mut World, due: Due) {
                     let delay = world.latency.activating;
                     enter(world, &id, Status::Activating, Some(delay));
                 }
-                Status::Activating if !task.launched => launch(world, &id),
+                Status::Activating if task.containers.iter().any(|it| it.runtime_id.is_none()) => launch(world, &id),
                 Status::Activating | Status::Running | Status::Stopped => {}
                 Status::Deactivating => stop_containers(world, &id),
                 Status::Stopping => {
@@ -153,18 +153,34 @@ fn enter(world: &mut World, id: &str, status: Status, timer: Option<Span>) {
     }
 }
 
-/// Pulls the images and starts the containers, or fails the task as AWS does.
+/// Pulls the images and starts the containers, or fails the task as AWS does. Those that start after another come later,
+/// where that takes time.
 fn launch(world: &mut World, id: &str) {
     match prepare(world, id) {
-        Ok(specs) => {
-            let now = world.now;
+        Ok(mut specs) => {
+            let (now, dependent) = (world.now, world.latency.dependent);
+            let mut later = None;
             if let Some(task) = world.ecs.tasks.get_mut(id) {
-                task.pull_stopped_at = Some(now);
+                let staged = dependent > Span::ZERO && !task.launched;
+                let (launched, step) = (task.launched, task.step);
+                let begins = |it: &TaskContainer| it.runtime_id.is_none() && !(staged && depends(&it.definition));
+                specs.retain(|spec| task.containers.iter().any(|it| it.name == spec.key.name && begins(it)));
                 task.launched = true;
-                for (container, spec) in task.containers.iter_mut().zip(&specs) {
+                for spec in &specs {
+                    let Some(container) = task.containers.iter_mut().find(|it| it.name == spec.key.name) else {
+                        continue;
+                    };
                     container.digest = spec.image.as_ref().map(|image| image.digest.clone());
                     container.runtime_id = Some(format!("{id}-{}", container.name));
                 }
+                if task.containers.iter().all(|it| it.runtime_id.is_some()) {
+                    task.pull_stopped_at = Some(now);
+                } else if !launched {
+                    later = Some(step);
+                }
+            }
+            if let Some(step) = later {
+                world.ecs.schedule(now + dependent, Due::Task(id.to_owned(), step));
             }
             let containers = std::sync::Arc::clone(&world.containers);
             for spec in specs {
@@ -174,6 +190,11 @@ fn launch(world: &mut World, id: &str) {
         }
         Err(reason) => fail(world, id, &reason),
     }
+}
+
+/// Whether a container starts after another.
+fn depends(definition: &serde_json::Value) -> bool {
+    definition["dependsOn"].as_array().is_some_and(|others| !others.is_empty())
 }
 
 fn fail(world: &mut World, id: &str, reason: &str) {
@@ -305,6 +326,10 @@ pub(super) fn stop(world: &mut World, id: &str, code: &'static str, reason: &str
     task.stopped_reason = Some(reason.to_owned());
     task.stopping_at = Some(now);
     if task.launched {
+        // What waited for its image never starts.
+        for container in task.containers.iter_mut().filter(|it| it.runtime_id.is_none()) {
+            container.status = "STOPPED";
+        }
         let delay = world.latency.deactivating;
         enter(world, id, Status::Deactivating, Some(delay));
     } else {

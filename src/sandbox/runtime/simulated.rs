@@ -180,6 +180,12 @@ impl Stage {
         keys.iter().find(|key| self.running.get(*key).is_some_and(|running| running.guard.is_none())).cloned()
     }
 
+    /// The guard at an address.
+    fn guard(&self, address: Ipv4Addr) -> Option<ContainerKey> {
+        let keys = self.by_address.get(&address)?;
+        keys.iter().find(|key| self.running.get(*key).is_some_and(|running| running.guard.is_some())).cloned()
+    }
+
     /// Lets a guard count what its neighbour was asked, and sets the instant of its next end.
     fn look(&mut self, key: &ContainerKey, now: Timestamp) {
         let Some(address) = self.running.get(key).map(|running| running.address) else { return };
@@ -239,6 +245,11 @@ impl Stage {
             return Err(refused());
         }
         running.connections += 1;
+        // It looks every second; else it would date this one by when it is asked next.
+        if let Some(guard) = self.guard(address) {
+            self.look(&guard, now);
+        }
+        let running = self.running.get_mut(&key).ok_or_else(refused)?;
         let agent = request.headers().get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         let path = request.uri().path();
         if !agent.is_some_and(|agent| agent.starts_with("labguard-probe")) && path != "/metrics" {
