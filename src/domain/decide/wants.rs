@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 use super::{
-    scan_gate,
+    health, scan_gate,
     turn::{is_service, serving},
     verify,
 };
@@ -34,6 +34,9 @@ const WATCH_PER_SECOND: u64 = 8;
 /// Reads per second that all sessions on their way up or down may take together. With the others' there is room left
 /// below the 16 that labguard takes of ECS's 20 (`cloud::pace`): nobody queues.
 const MOVE_PER_SECOND: u64 = 6;
+
+/// A service usually starts its task within that; one that has none by then is asked why.
+const PLACED_WITHIN: Span = Span::from_secs(15);
 
 /// Between looks at whether the group of the net outside the task is still there: somebody may take it away.
 const NET: Span = Span::from_mins(10);
@@ -135,7 +138,7 @@ fn task_reads(record: &Record, policy: &Policy, known: &Observation, now: Timest
     let Some(pace) = pace(record, policy, known) else { return Vec::new() };
     // A clock that stepped back must not stop the reads.
     let fresh = known.tasks_seen_at.is_some_and(|seen| seen <= now && now.since(seen) < pace);
-    if fresh {
+    if fresh && !doubtful(record, policy, known) {
         return Vec::new();
     }
     let mut wants = Vec::new();
@@ -151,7 +154,20 @@ fn task_reads(record: &Record, policy: &Policy, known: &Observation, now: Timest
     }
     let worth = |task: &Resource| task.id.is_some() && task.life.may_exist() && !settled(task);
     wants.extend(record.tasks().filter(|(_, task)| worth(task)).map(|(key, _)| Want::Resource(key)));
+    let service = ResourceKey::only(ResourceKind::Service);
+    if health::taskless_since(record, policy).is_some_and(|since| now.since(since) >= PLACED_WITHIN) {
+        wants.push(Want::Resource(service));
+    }
     wants
+}
+
+/// Whether the serving task's probes failed often enough to judge it by, and it was not read since.
+fn doubtful(record: &Record, policy: &Policy, known: &Observation) -> bool {
+    let probes = &known.health;
+    record.phase == Phase::Running
+        && probes.bad >= policy.health.unhealthy_after.max(1)
+        && serving(record, policy).is_some_and(|(key, _)| probes.task == Some(key))
+        && known.tasks_seen_at < probes.at
 }
 
 fn settled(task: &Resource) -> bool {
