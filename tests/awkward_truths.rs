@@ -18,6 +18,7 @@ use labguard::{
         },
         policy::{Policy, RunMode},
     },
+    reconcile::status::SessionStatus,
     sandbox::{Interruption, latency::Latency},
 };
 use memory::House;
@@ -315,6 +316,157 @@ async fn where_no_zone_has_capacity_the_start_ends_with_that() {
     assert_eq!(receipt.cause, Some(Cause::DeployFailed), "{}", receipt.cause_detail);
     assert!(receipt.cause_detail.to_lowercase().contains("capacity"), "{}", receipt.cause_detail);
     assert_eq!(house.left(), NOTHING);
+}
+
+/// A policy whose task is a service's.
+fn service(house: &House) -> Policy {
+    let mut policy = house.policy();
+    policy.task.run = RunMode::Service { desired: 1 };
+    policy
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_account_does_not_allow_ends_the_start_at_once_in_words_that_fit() {
+    for (rule, told) in [
+        (
+            "ecs:RunTask=quota",
+            "an account limit stands in the way: ecs:RunTask answered Failure: You’ve reached the limit on the number of vCPUs",
+        ),
+        (
+            "ecs:RunTask=blocked",
+            "AWS has blocked this account: ecs:RunTask answered BlockedException: Your account is currently blocked",
+        ),
+        (
+            "ec2:DescribeVpcs=no-default-vpc",
+            "the account has no default VPC in us-east-1 (NoDefaultVpc in ec2:DescribeVpcs)",
+        ),
+    ] {
+        let house = House::new(Latency { role_propagation: Span::ZERO, ..Latency::fast() }).await;
+        fault(&house, rule);
+        let opened = house.parts.clock.now();
+        let receipt = house.open(house.policy()).await.closed().await;
+        let detail = &receipt.cause_detail;
+        assert_eq!(receipt.cause, Some(Cause::DeployFailed), "{rule}: {detail}");
+        assert!(detail.contains(told) && !detail.contains("right"), "{rule}: {detail}");
+        assert!(receipt.ended_at.since(opened) < Span::from_mins(2), "{rule}: {}", receipt.ended_at.since(opened));
+        assert_eq!(house.containers.running(), 0, "{rule}");
+        assert_eq!(house.left(), NOTHING, "{rule}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_can_place_no_task_says_why_and_ends_at_once_where_it_never_will() {
+    for (kind, told) in [
+        ("quota", "an account limit stands in the way"),
+        ("blocked", "AWS has blocked this account"),
+        ("capacity", "AWS has no capacity for it"),
+    ] {
+        let house = House::new(Latency::fast()).await;
+        fault(&house, &format!("ecs:RunTask={kind}"));
+        let opened = house.parts.clock.now();
+        let session = house.open(service(&house)).await;
+        if kind == "capacity" {
+            session.until("telling what it waits for", |status| status.doing.contains(told)).await;
+        }
+        let receipt = session.closed().await;
+        let (detail, took) = (&receipt.cause_detail, receipt.ended_at.since(opened));
+        assert_eq!(receipt.cause, Some(Cause::DeployFailed), "{kind}: {detail}");
+        assert!(detail.contains(told) && detail.contains("was unable to place a task. Reason: "), "{kind}: {detail}");
+        let most = Span::from_mins(if kind == "capacity" { 17 } else { 2 });
+        assert!(took < most, "{kind}: {took}");
+        assert_eq!(house.left(), NOTHING, "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_somebody_takes_away_ends_its_session_which_says_so() {
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(service(&house)).await;
+    session.until_live().await;
+    let (cluster, name) = (format!("labguard-{}-cluster", session.id), format!("labguard-{}-service", session.id));
+    ecs(&house).await.delete_service().cluster(cluster).service(name).force(true).send().await.unwrap();
+    let receipt = session.closed().await;
+    let detail = &receipt.cause_detail;
+    assert_eq!(receipt.cause, Some(Cause::TaskLost), "{detail}");
+    assert!(detail.contains("had no task for 15m") && detail.contains("is not there any more"), "{detail}");
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_waits_for_capacity_that_comes_late() {
+    let house = House::new(Latency::fast()).await;
+    fault(&house, "ecs:RunTask=capacity:5");
+    let session = house.open(service(&house)).await;
+    session.until_live().await;
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_may_not_be_read_is_told_at_once_and_ends_the_start_soon() {
+    for operation in ["ec2:DescribeNetworkInterfaces", "ecs:DescribeTasks"] {
+        for policy in [House::policy, service] {
+            let house = House::new(Latency::fast()).await;
+            fault(&house, &format!("{operation}=access-denied"));
+            let opened = house.parts.clock.now();
+            let session = house.open(policy(&house)).await;
+            let told = |status: &SessionStatus| {
+                let alarm = status.alarm.as_deref().unwrap_or_default();
+                alarm.contains("its tasks cannot be read since") && alarm.contains(operation)
+            };
+            session.until("telling that it cannot be read", told).await;
+            assert!(house.parts.clock.now().since(opened) < Span::from_mins(1), "{operation}");
+            session.until("ending", |status| status.ending.is_some()).await;
+            assert!(house.parts.clock.now().since(opened) < Span::from_mins(4), "{operation}");
+            // Without reading tasks nothing is proven gone.
+            house.sandbox.clear_faults();
+            let receipt = session.closed().await;
+            let detail = &receipt.cause_detail;
+            assert_eq!(receipt.cause, Some(Cause::DeployFailed), "{operation}: {detail}");
+            assert!(detail.contains("these credentials lack the right to do it"), "{operation}: {detail}");
+            assert!(detail.contains(operation) && detail.contains("deploy/iam"), "{operation}: {detail}");
+            assert_eq!(house.left(), NOTHING, "{operation}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_of_a_task_is_not_lost_with_the_right_to_read_its_address() {
+    let house = House::new(Latency::fast()).await;
+    fault(&house, "ec2:DescribeNetworkInterfaces=access-denied");
+    let session = house.open(house.policy()).await;
+    session.until("running", |status| status.doing == "waiting for the first healthy answer").await;
+    house.sandbox.clear_faults();
+    session.until_live().await;
+    assert_eq!(session.status().alarm, None);
+    session.ended().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_lost_is_told_as_lost_however_fast_the_probes_are() {
+    for run in [RunMode::Task, RunMode::Service { desired: 1 }] {
+        let house = House::new(Latency::fast()).await;
+        let mut policy = house.policy();
+        policy.task.run = run;
+        (policy.health.interval, policy.health.unhealthy_after) = (Span::from_secs(1), 3);
+        let session = house.open(policy).await;
+        session.until_live().await;
+        // Well between two reads of a session that runs well.
+        tokio::time::sleep(std::time::Duration::from_secs(130)).await;
+        let running = tasks(&house, &session.id).await;
+        assert!(house.sandbox.interrupt_task(running[0].task_arn().unwrap(), Interruption::Infrastructure));
+        session.until("restarted", |status| status.restarts == 1).await;
+        let entries = house.parts.journal.entries(&session.id.parse().unwrap()).await.unwrap();
+        let because = entries.iter().find_map(|entry| match &entry.event {
+            Event::Restarting { because, .. } => Some(because.clone()),
+            _ => None,
+        });
+        assert!(because.as_ref().is_some_and(|it| it.starts_with("its task was lost")), "{run:?}: {because:?}");
+        session.until_live().await;
+        session.ended().await;
+        assert_eq!(house.left(), NOTHING);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -287,7 +287,7 @@ async fn a_task_runs_is_found_and_stops(cloud: &Cloud) {
     let seen = cloud.look(owner, ResourceKind::Task, &task).await.unwrap();
     assert!(seen.present().is_some_and(|seen| seen.ours && seen.task.is_some()), "{seen:?}");
     let listed = cloud.tasks(owner, &name, None).await.unwrap();
-    assert_eq!(listed.present().map(Vec::len), Some(1), "{listed:?}");
+    assert_eq!(listed.present().map(|listed| listed.tasks.len()), Some(1), "{listed:?}");
     let stranger = SessionId::new("stranger", 1);
     let other = Owner { session: &stranger, owner: "stranger" };
     assert_eq!(cloud.stop_task(other, &task).await.unwrap(), Effect::NotOurs);
@@ -317,7 +317,7 @@ async fn a_task_runs_is_found_and_stops(cloud: &Cloud) {
         assert_eq!(cloud.look(owner, kind, &removal).await.unwrap(), Observed::Absent, "{kind}");
     }
     let left = cloud.tasks(owner, &name, None).await.unwrap();
-    assert!(left.present().is_none_or(|tasks| tasks.iter().all(|task| task.is_stopped())), "{left:?}");
+    assert!(left.present().is_none_or(|left| left.tasks.iter().all(|task| task.is_stopped())), "{left:?}");
 }
 
 async fn an_assembled_image_is_pushed_once_and_resolved_to_the_same_digest(cloud: &Cloud) {

@@ -315,6 +315,31 @@ async fn lack_of_capacity_is_a_success_with_failures() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_account_does_not_allow_is_told_by_a_service_s_events_and_by_run_task_itself() {
+    let lab = Lab::quick().await;
+    lab.running("q").await;
+    lab.sandbox.add_fault("ecs:RunTask=quota:1".parse().unwrap());
+    let answer = lab.run("q", "q").send().await.unwrap();
+    assert!(answer.failures()[0].reason().unwrap().contains("limit on the number of vCPUs you can run concurrently"));
+    lab.sandbox.clear_faults();
+    lab.sandbox.add_fault("ecs:RunTask=blocked".parse().unwrap());
+    let (code, message) = refused!(lab.run("q", "q"));
+    assert!(code == "BlockedException" && message.contains("account is currently blocked"), "{code}: {message}");
+    let create = lab.ecs.create_service().cluster("q").service_name("web").task_definition("q").desired_count(1);
+    create.launch_type(LaunchType::Fargate).network_configuration(lab.network()).send().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let newest = async || {
+        let service = lab.ecs.describe_services().cluster("q").services("web").send().await.unwrap();
+        service.services()[0].events()[0].message().unwrap().to_owned()
+    };
+    let told = newest().await;
+    assert!(told.starts_with("(service web) was unable to place a task. Reason: Your account is"), "{told}");
+    lab.sandbox.clear_faults();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(newest().await.contains("steady state"), "{}", newest().await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_image_that_is_not_there_and_a_missing_log_group_stop_the_task_before_it_starts() {
     let lab = Lab::quick().await;
     lab.cluster("x").await;

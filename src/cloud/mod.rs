@@ -138,6 +138,15 @@ impl Ensured {
     }
 }
 
+/// Tasks, as far as they could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What ECS says of them.
+    pub tasks: Vec<TaskFacts>,
+    /// Why their addresses could not be read.
+    pub fault: Option<Fault>,
+}
+
 /// What to do about a thing of that name that is not ours.
 fn found_foreign(operation: &str, what: ResourceKind, name: &str, id: &str, adopt: bool) -> Result<Ensured, Fault> {
     if adopt {
@@ -288,7 +297,7 @@ impl Cloud {
     }
 }
 
-/// A sighting without task, blockers or age.
+/// A sighting without task, blockers, age or fault.
 fn sighting(id: impl Into<String>, ours: bool) -> Sighting {
-    Sighting { id: id.into(), ours, held_by: Vec::new(), task: None, made_at: None }
+    Sighting { id: id.into(), ours, held_by: Vec::new(), task: None, made_at: None, fault: None }
 }

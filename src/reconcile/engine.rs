@@ -482,6 +482,8 @@ impl Engine {
             sources: fresh.activity.clone(),
             alarm: seen.alarm,
             credentials: fresh.credentials.clone(),
+            unread: fresh.unread.clone(),
+            unplaced: fresh.unplaced.clone(),
             clock_ahead: fresh.clock_ahead,
             unknown_address,
             image,

@@ -13,20 +13,20 @@ use super::{
     watcher::Reading,
 };
 use crate::{
-    cloud::Owner,
+    cloud::{Listed, Owner, fault},
     domain::{
         decide::is_refusing,
         model::{
-            Fault, Observation, Observed, OwnAddress, Record, Removal, ResourceKey, ResourceKind, ScanReading,
-            SentinelMeans, Sighting, Span, TaskFacts, Want, mark_of,
+            Fault, FaultClass, Observation, Observed, OwnAddress, Record, Removal, ResourceKey, ResourceKind,
+            ScanReading, SentinelMeans, Sighting, Span, Timestamp, Unread, Want, mark_of,
         },
         policy::Policy,
     },
 };
 
 enum Answer {
-    Resource(ResourceKey, Box<Result<Observed<Sighting>, Fault>>),
-    Tasks(Result<Observed<Vec<TaskFacts>>, Fault>),
+    Resource(ResourceKey, Result<Box<Observed<Sighting>>, Fault>),
+    Tasks(Result<Observed<Listed>, Fault>),
     Scan(Result<Observed<ScanReading>, Fault>),
 }
 
@@ -40,6 +40,8 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> 
         tasks_seen_at: memory.tasks_seen_at,
         tasks_asked_at: memory.tasks_asked_at,
         blockers_asked_at: memory.blockers_asked_at,
+        unread: memory.unread.clone(),
+        unplaced: memory.unplaced.clone(),
         net_looked_at: memory.net_looked_at,
         health,
         activity,
@@ -105,7 +107,7 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Pol
     }
     let answers = join_all(wants.iter().map(|want| async move {
         match want {
-            Want::Resource(key) => Answer::Resource(*key, Box::new(look(engine, record, *key).await)),
+            Want::Resource(key) => Answer::Resource(*key, look(engine, record, *key).await.map(Box::new)),
             Want::Tasks => Answer::Tasks(tasks(engine, record).await),
             Want::Scan => Answer::Scan(scan(engine, record).await),
         }
@@ -116,28 +118,75 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Pol
     let mut listed = Observed::Unknown;
     let mut scanned = Observed::Unknown;
     let mut tasks_read = false;
+    let mut unread = None;
     for answer in answers {
         match answer {
-            Answer::Resource(key, read) => match *read {
-                Ok(sighting) => {
-                    tasks_read |= key.kind == ResourceKind::Task && sighting != Observed::Unknown;
-                    sightings.insert(key, sighting);
+            Answer::Resource(key, Ok(sighting)) => {
+                let fault = sighting.present().and_then(|seen| seen.fault.clone());
+                match key.kind {
+                    ResourceKind::Task => {
+                        tasks_read |= *sighting != Observed::Unknown;
+                        unread = unread.or(fault);
+                    }
+                    ResourceKind::Service => {
+                        let gone = sighting.is_absent().then(service_gone);
+                        lock(&slot.memory).unplaced = fault.or(gone).map(|fault| (engine.clock.now(), fault));
+                    }
+                    _ => {}
                 }
-                Err(fault) => tracing::debug!(resource = %key, fault = %fault, "a look failed"),
-            },
+                sightings.insert(key, *sighting);
+            }
             Answer::Tasks(Ok(tasks)) => {
                 tasks_read |= tasks != Observed::Unknown;
-                listed = tasks;
+                listed = match tasks {
+                    Observed::Present(Listed { tasks, fault }) => {
+                        unread = unread.or(fault);
+                        Observed::Present(tasks)
+                    }
+                    Observed::Absent => Observed::Absent,
+                    Observed::Unknown => Observed::Unknown,
+                };
+            }
+            Answer::Resource(key, Err(fault)) => {
+                tracing::debug!(resource = %key, fault = %fault, "a look failed");
+                unread = unread.or(Some(fault).filter(|_| key.kind == ResourceKind::Task));
             }
             Answer::Scan(Ok(scan)) => scanned = scan,
             Answer::Scan(Err(fault)) => tracing::debug!(fault = %fault, "the scan could not be read"),
-            Answer::Tasks(Err(fault)) => tracing::debug!(fault = %fault, "listing tasks failed"),
+            Answer::Tasks(Err(fault)) => {
+                tracing::debug!(fault = %fault, "listing tasks failed");
+                unread = unread.or(Some(fault));
+            }
         }
     }
+    let mut memory = lock(&slot.memory);
     if tasks_read {
-        lock(&slot.memory).tasks_seen_at = Some(engine.clock.now());
+        memory.tasks_seen_at = Some(engine.clock.now());
     }
+    if tasks_read || unread.is_some() {
+        note_unread(&mut memory, unread, engine.clock.now());
+    }
+    drop(memory);
     Observation { sightings, tasks: listed, scan: scanned, ..known(engine, slot, record, policy) }
+}
+
+/// Why a service that somebody took away places no task.
+fn service_gone() -> Fault {
+    let message = "the service is not there any more";
+    fault::own(FaultClass::NotFound, "ecs:DescribeServices", "ServiceGone", message, None)
+}
+
+/// Keeps why tasks could not be read, and tells it once.
+fn note_unread(memory: &mut Memory, fault: Option<Fault>, now: Timestamp) {
+    memory.unread = fault.map(|fault| Unread::after(memory.unread.as_ref(), fault, now));
+    match &memory.unread {
+        None => memory.unread_told = false,
+        Some(unread) if unread.is_told(now) && !memory.unread_told => {
+            memory.unread_told = true;
+            tracing::warn!(since = %unread.since, "its tasks cannot be read: {}", unread.fault);
+        }
+        Some(_) => {}
+    }
 }
 
 /// The scan of the session's image.
@@ -162,7 +211,7 @@ async fn look(engine: &Engine, record: &Record, key: ResourceKey) -> Result<Obse
     answer
 }
 
-async fn tasks(engine: &Engine, record: &Record) -> Result<Observed<Vec<TaskFacts>>, Fault> {
+async fn tasks(engine: &Engine, record: &Record) -> Result<Observed<Listed>, Fault> {
     let Some(cluster) = record.only(ResourceKind::Cluster) else { return Ok(Observed::Absent) };
     let service = record.only(ResourceKind::Service).map(|service| service.name.as_str());
     let owner = Owner { session: &record.id, owner: &record.owner };

@@ -17,7 +17,7 @@ use tokio::{
 use super::{engine::Engine, status::SessionStatus, supply::Supply, watcher::Watcher};
 use crate::{
     domain::{
-        model::{Entry, Event, Record, SessionId, Span, Timestamp},
+        model::{Entry, Event, Fault, Record, SessionId, Span, Timestamp, Unread},
         policy::Policy,
     },
     journal::JournalError,
@@ -32,6 +32,12 @@ pub struct Memory {
     pub tasks_asked_at: Option<Timestamp>,
     /// The same of what refuses to be removed.
     pub blockers_asked_at: Option<Timestamp>,
+    /// Why they could not be, or not all that is to know of them, where the last try failed.
+    pub unread: Option<Unread>,
+    /// Whether that was told in the log.
+    pub unread_told: bool,
+    /// Why AWS could place no task of its service, and when it was last seen to say so.
+    pub unplaced: Option<(Timestamp, Fault)>,
     /// When the group of its schedules was last looked at, answered or not.
     pub net_looked_at: Option<Timestamp>,
     /// Who watches its present task.

@@ -3,10 +3,11 @@
 use crate::{
     domain::{
         model::{
-            CredentialReading, Event, FaultClass, HealthReading, ImageProgress, Life, LimitKind, Money, Net, Phase,
-            Plan, Record, Resource, SourceReading, Span, TaskStatus, Timestamp,
+            CredentialReading, Event, Fault, FaultClass, HealthReading, ImageProgress, Life, LimitKind, Money, Net,
+            Phase, Plan, Record, Resource, ResourceKey, ResourceKind, SourceReading, Span, TaskStatus, Timestamp,
+            Unread,
         },
-        policy::Policy,
+        policy::{Policy, retry},
     },
     telemetry::SessionGauges,
 };
@@ -24,6 +25,10 @@ pub struct Aside {
     pub alarm: Option<String>,
     /// What is known of the credentials.
     pub credentials: CredentialReading,
+    /// Why its tasks could not be read.
+    pub unread: Option<Unread>,
+    /// Why AWS could place no task of its service, and when it was last seen to say so.
+    pub unplaced: Option<(Timestamp, Fault)>,
     /// By how many milliseconds AWS's clock is ahead of ours.
     pub clock_ahead: Option<i64>,
     /// Why the own address is not known, where the session has ports for it.
@@ -43,7 +48,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
         owner: record.owner.clone(),
         phase: record.phase,
         phase_since: record.phase_since,
-        doing: doing(record),
+        doing: doing(record, aside, now),
         identity: record.identity.clone(),
         opened_at: record.opened_at,
         // The address of a task that is gone, or going, is nobody's any more.
@@ -92,7 +97,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
         blockers: record.blockers.clone(),
         next_look: plan.wake_at,
         next_try: plan.outlook.next_try,
-        alarm: alarm(record, aside),
+        alarm: alarm(record, aside, now),
         closed_at: record.closed_at,
         at: now,
     };
@@ -163,7 +168,7 @@ fn waiting(resource: &Resource, now: Timestamp) -> Option<String> {
     })
 }
 
-fn alarm(record: &Record, aside: &Aside) -> Option<String> {
+fn alarm(record: &Record, aside: &Aside, now: Timestamp) -> Option<String> {
     let of_credentials = if aside.credentials.missing {
         Some(
             "no AWS credentials are to be had: set AWS_PROFILE, run `aws configure`, or log in again; labguard looks again by itself",
@@ -178,11 +183,22 @@ fn alarm(record: &Record, aside: &Aside) -> Option<String> {
     if let Some(said) = of_credentials.filter(|_| !record.is_closed()) {
         return Some(said.to_owned());
     }
+    let runs = |(key, it): (&ResourceKey, &Resource)| {
+        matches!(key.kind, ResourceKind::Task | ResourceKind::Service) && it.life.may_exist()
+    };
+    let looked_for = !record.is_closed() && record.resources.iter().any(runs);
+    let unread =
+        aside.unread.as_ref().filter(|unread| looked_for && unread.is_told(now)).map(|Unread { since, fault }| {
+            format!(
+                "its tasks cannot be read since {since}, so that what becomes of them is not seen: {}: {fault}",
+                retry::explain(fault)
+            )
+        });
     let unreachable = aside.unknown_address.as_ref().filter(|_| !record.is_closed()).map(|why| {
         format!("ports for \"own\" are open to nobody, since the own address is not known: {why}; name your range in its stead")
     });
     let apart = aside.clock_ahead.filter(|_| !record.is_closed()).and_then(clock_apart);
-    aside.alarm.clone().or(unreachable).or(apart)
+    aside.alarm.clone().or(unread).or(unreachable).or(apart)
 }
 
 /// From here on clocks that are apart are told.
@@ -202,7 +218,7 @@ fn clock_apart(ahead: i64) -> Option<String> {
 }
 
 /// What the session is at, in a person's words.
-fn doing(record: &Record) -> String {
+fn doing(record: &Record, aside: &Aside, now: Timestamp) -> String {
     let named = |wanted: &dyn Fn(Life) -> bool| -> String {
         let kinds: Vec<String> = record
             .resources
@@ -220,8 +236,15 @@ fn doing(record: &Record) -> String {
         },
         Phase::Starting => match record.current_task().and_then(|(_, task)| task.task.as_ref()) {
             Some(task) if task.status == TaskStatus::Running => "waiting for the first healthy answer".to_owned(),
-            Some(task) => format!("waiting for the task ({})", status_word(task.status)),
-            None => record.phase_because.clone(),
+            Some(task) => {
+                let unread = aside.unread.as_ref().is_some_and(|unread| unread.is_told(now));
+                let unseen = if unread { "; it cannot be read" } else { "" };
+                format!("waiting for the task ({}{unseen})", status_word(task.status))
+            }
+            None => match aside.unplaced.as_ref().filter(|(at, _)| *at >= record.phase_since) {
+                Some((_, fault)) => format!("waiting for AWS to place a task: {}: {fault}", retry::explain(fault)),
+                None => record.phase_because.clone(),
+            },
         },
         Phase::Running => match &record.health {
             Some((false, _, detail)) => format!("unhealthy: {detail}"),
@@ -333,7 +356,7 @@ pub fn tell(record: &Record, note: &Event) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::model::{Askings, Fault};
+    use crate::domain::model::Askings;
 
     fn held(advice: Option<&str>) -> Resource {
         let began: Timestamp = "2026-11-22T14:00:00Z".parse().unwrap();

@@ -26,8 +26,14 @@ pub enum FaultKind {
     AccessDenied,
     /// The credentials have expired, no effect.
     ExpiredToken,
-    /// RunTask answers 200 with `failures[]`: no capacity.
+    /// RunTask answers 200 with `failures[]`: no capacity. A service places no task.
     Capacity,
+    /// The same: the account's quota of vCPUs is used up.
+    Quota,
+    /// RunTask is refused: AWS has blocked the account. A service places no task.
+    Blocked,
+    /// DescribeVpcs finds no default VPC.
+    NoDefaultVpc,
     /// Eventual consistency: what the call makes (or reads) is MISSING for that long.
     Missing(Span),
     /// The answer takes that much longer.
@@ -46,7 +52,16 @@ pub fn catalogue() -> &'static [(&'static str, &'static str)] {
         ("lost-answer", "the effect happens, but the connection breaks before the answer"),
         ("access-denied", "answers AccessDeniedException (EC2: UnauthorizedOperation)"),
         ("expired-token", "answers ExpiredTokenException (EC2: RequestExpired)"),
-        ("capacity", "RunTask answers 200 with failures[]: capacity is unavailable at this time"),
+        (
+            "capacity",
+            "RunTask answers 200 with failures[]: capacity is unavailable at this time; a service says it by its events",
+        ),
+        ("quota", "the same for the account's quota of vCPUs: you've reached the limit"),
+        (
+            "blocked",
+            "RunTask answers BlockedException: the account is currently blocked; a service says it by its events",
+        ),
+        ("no-default-vpc", "DescribeVpcs answers an empty list where the default VPC is asked for"),
         ("missing", "what the call makes or reads is MISSING for the span in parentheses: missing(10s)"),
         ("slow", "the answer takes longer by the span in parentheses: slow(2s)"),
         ("service-linked-role", "CreateCluster, RunTask and CreateService cannot assume the service-linked role yet"),
@@ -172,6 +187,9 @@ impl FromStr for FaultRule {
             "access-denied" => FaultKind::AccessDenied,
             "expired-token" => FaultKind::ExpiredToken,
             "capacity" => FaultKind::Capacity,
+            "quota" => FaultKind::Quota,
+            "blocked" => FaultKind::Blocked,
+            "no-default-vpc" => FaultKind::NoDefaultVpc,
             "missing" => FaultKind::Missing(span(10)?),
             "slow" => FaultKind::Slow(span(2)?),
             "service-linked-role" => FaultKind::ServiceLinkedRole,
@@ -229,8 +247,20 @@ impl Faults {
 
     /// What goes wrong with this call of `operation`.
     pub fn strike(&mut self, operation: &str) -> Vec<FaultKind> {
+        self.strike_with(operation, |_| true)
+    }
+
+    /// What goes wrong with one try of a service to place a task: it counts as a RunTask that nobody calls.
+    pub fn strike_placement(&mut self) -> Vec<FaultKind> {
+        self.strike_with("ecs:RunTask", |kind| {
+            matches!(kind, FaultKind::Capacity | FaultKind::Quota | FaultKind::Blocked)
+        })
+    }
+
+    fn strike_with(&mut self, operation: &str, can: impl Fn(&FaultKind) -> bool) -> Vec<FaultKind> {
         let mut struck = Vec::new();
-        for (rule, seen) in self.rules.iter_mut().filter(|(rule, _)| rule.applies_to(operation)) {
+        let rules = self.rules.iter_mut().filter(|(rule, _)| rule.applies_to(operation) && can(&rule.kind));
+        for (rule, seen) in rules {
             *seen += 1;
             let hit = match rule.when {
                 When::Always => true,

@@ -107,7 +107,7 @@ struct Inner {
 }
 
 struct Control {
-    faults: Faults,
+    faults: Arc<Mutex<Faults>>,
     buckets: throttle::Buckets,
     calls: BTreeMap<String, u64>,
     ticking: bool,
@@ -128,13 +128,10 @@ impl Sandbox {
     #[must_use]
     pub fn new(config: SandboxConfig) -> Sandbox {
         let SandboxConfig { seed, faults, latency, clock, containers, region, endpoint } = config;
-        let world = World::new(seed, clock.now(), &region, endpoint, latency, Arc::clone(&containers));
-        let control = Control {
-            faults: Faults::new(faults, seed),
-            buckets: throttle::Buckets::default(),
-            calls: BTreeMap::new(),
-            ticking: false,
-        };
+        let faults = Arc::new(Mutex::new(Faults::new(faults, seed)));
+        let shared = Arc::clone(&faults);
+        let world = World::new(seed, clock.now(), &region, endpoint, latency, Arc::clone(&containers), shared);
+        let control = Control { faults, buckets: throttle::Buckets::default(), calls: BTreeMap::new(), ticking: false };
         let sandbox =
             Sandbox(Arc::new(Inner { world: Mutex::new(world), control: Mutex::new(control), clock, containers }));
         sandbox.tick_along();
@@ -197,7 +194,8 @@ impl Sandbox {
             return Ok(wire::render(protocol, &op, &id, Err(error)));
         }
         world.bend = Bend {
-            capacity: struck.contains(&FaultKind::Capacity),
+            unplaced: ecs::Unplaced::of(&struck),
+            no_default_vpc: struck.contains(&FaultKind::NoDefaultVpc),
             service_linked_role: struck.contains(&FaultKind::ServiceLinkedRole),
             missing: struck
                 .iter()
@@ -242,7 +240,7 @@ impl Sandbox {
     fn count_and_strike(&self, name: &str) -> Vec<FaultKind> {
         let mut control = locked(&self.0.control);
         *control.calls.entry(name.to_owned()).or_default() += 1;
-        control.faults.strike(name)
+        locked(&control.faults).strike(name)
     }
 
     /// The world as of now.
@@ -331,12 +329,12 @@ impl Sandbox {
 
     /// Adds a fault from now on.
     pub fn add_fault(&self, rule: FaultRule) {
-        locked(&self.0.control).faults.add(rule);
+        locked(&locked(&self.0.control).faults).add(rule);
     }
 
     /// Ends all faults.
     pub fn clear_faults(&self) {
-        locked(&self.0.control).faults.clear();
+        locked(&locked(&self.0.control).faults).clear();
     }
 
     /// AWS takes a running task away; false when there is no such task, or it is stopping already.
@@ -406,6 +404,9 @@ fn refusal(protocol: Protocol, struck: &[FaultKind], throttled: bool) -> Option<
             FaultKind::NoAnswer
             | FaultKind::LostAnswer
             | FaultKind::Capacity
+            | FaultKind::Quota
+            | FaultKind::Blocked
+            | FaultKind::NoDefaultVpc
             | FaultKind::Missing(_)
             | FaultKind::Slow(_)
             | FaultKind::ServiceLinkedRole => {}

@@ -3,19 +3,22 @@
 //! Guarantees: `now` is set from the clock before any service looks; everything that is due by then has happened.
 //! Never talks to a network.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::domain::model::{SANDBOX_ACCOUNT, Span, Timestamp};
 
 use super::{
-    cloudwatch, cost_explorer, ec2, ecr, ecs, iam, ids::Ids, latency::Latency, logs, runtime, scheduler, tagging,
+    cloudwatch, cost_explorer, ec2, ecr, ecs, faults::Faults, iam, ids::Ids, latency::Latency, logs, runtime,
+    scheduler, tagging,
 };
 
 /// What a fault asks of the service that handles the call; everything else about faults is the dispatcher's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bend {
-    /// RunTask answers with `failures[]` for lack of capacity.
-    pub capacity: bool,
+    /// Why RunTask places no task.
+    pub unplaced: Option<ecs::Unplaced>,
+    /// There is no default VPC.
+    pub no_default_vpc: bool,
     /// What this call creates (or reads) is not visible for this long.
     pub missing: Option<Span>,
     /// The service-linked role does not exist yet.
@@ -39,6 +42,8 @@ pub struct World {
     pub latency: Latency,
     /// What the fault injection asks of the call being handled.
     pub bend: Bend,
+    /// The faults, for what the world does by itself.
+    pub faults: Arc<Mutex<Faults>>,
     /// What runs containers.
     pub containers: Arc<dyn runtime::Containers>,
     /// ECS.
@@ -71,6 +76,7 @@ impl World {
         endpoint: Option<String>,
         latency: Latency,
         containers: Arc<dyn runtime::Containers>,
+        faults: Arc<Mutex<Faults>>,
     ) -> Self {
         let mut rng = Ids::new(seed);
         let account = SANDBOX_ACCOUNT.to_owned();
@@ -91,6 +97,7 @@ impl World {
             rng,
             latency,
             bend: Bend::default(),
+            faults,
             containers,
         }
     }

@@ -11,19 +11,23 @@ use crate::{
 const DESCRIBE: &str = "ec2:DescribeNetworkInterfaces";
 
 impl Cloud {
-    /// Fills in the public address of every task that has an interface and is not over, in one call.
-    pub(crate) async fn resolve_addresses(&self, tasks: &mut [TaskFacts]) -> Result<(), Fault> {
+    /// Fills in the public address of every task that has an interface and is not over, in one call; or says why that
+    /// cannot be had. What ECS says of the tasks is worth knowing all the same.
+    pub(crate) async fn resolve_addresses(&self, tasks: &mut [TaskFacts]) -> Option<Fault> {
         let mut wanted: Vec<String> =
             tasks.iter().filter(|task| !task.is_stopped()).filter_map(|task| task.eni.clone()).collect();
         wanted.sort();
         wanted.dedup();
-        let addresses = self.addresses(wanted).await?;
+        let addresses = match self.addresses(wanted).await {
+            Ok(addresses) => addresses,
+            Err(fault) => return Some(fault),
+        };
         for task in tasks {
             if let Some(address) = task.eni.as_ref().and_then(|eni| addresses.get(eni)) {
                 task.public_ip = Some(address.clone());
             }
         }
-        Ok(())
+        None
     }
 
     /// By id, since a filter query may hide managed interfaces. One id that is gone fails the whole call,

@@ -4,7 +4,7 @@ use aws_sdk_ecs::types::{DesiredStatus, Task, TaskField};
 
 use super::facts::facts;
 use crate::{
-    cloud::{Cloud, Owner, fault::of_failure},
+    cloud::{Cloud, Listed, Owner, fault::of_failure},
     domain::model::{Fault, FaultClass, Observed, TaskFacts},
 };
 
@@ -60,8 +60,8 @@ impl Cloud {
         Ok(tasks)
     }
 
-    /// Every task of the session (or of its service) in the cluster, live or recently stopped, with addresses.
-    /// `Absent`: the cluster is not there.
+    /// Every task of the session (or of its service) in the cluster, live or recently stopped, with
+    /// addresses as far as those can be read. `Absent`: the cluster is not there.
     ///
     /// # Errors
     /// AWS's refusal of a read.
@@ -70,20 +70,15 @@ impl Cloud {
         owner: Owner<'_>,
         cluster: &str,
         service: Option<&str>,
-    ) -> Result<Observed<Vec<TaskFacts>>, Fault> {
+    ) -> Result<Observed<Listed>, Fault> {
         match self.all_tasks(owner, cluster, service).await {
-            Ok(tasks) => Ok(Observed::Present(tasks)),
+            Ok(listed) => Ok(Observed::Present(listed)),
             Err(fault) if fault.class == FaultClass::NotFound => Ok(Observed::Absent),
             Err(fault) => Err(fault),
         }
     }
 
-    pub(super) async fn all_tasks(
-        &self,
-        owner: Owner<'_>,
-        cluster: &str,
-        service: Option<&str>,
-    ) -> Result<Vec<TaskFacts>, Fault> {
+    async fn all_tasks(&self, owner: Owner<'_>, cluster: &str, service: Option<&str>) -> Result<Listed, Fault> {
         let (running, stopped) = futures::future::try_join(
             self.list_tasks(owner, cluster, service, DesiredStatus::Running),
             self.list_tasks(owner, cluster, service, DesiredStatus::Stopped),
@@ -95,7 +90,7 @@ impl Cloud {
         arns.dedup();
         let described = self.describe_tasks(cluster, &arns).await?;
         let mut tasks: Vec<TaskFacts> = described.iter().map(facts).collect();
-        self.resolve_addresses(&mut tasks).await?;
-        Ok(tasks)
+        let fault = self.resolve_addresses(&mut tasks).await;
+        Ok(Listed { tasks, fault })
     }
 }

@@ -20,6 +20,15 @@ const DESCRIBE: &str = "ecs:DescribeServices";
 const CREATE: &str = "ecs:CreateService";
 const DELETE: &str = "ecs:DeleteService";
 
+/// What AWS says where it cannot place a task: a service tells that by its events only, newest first. Once it has
+/// started a task since, that is over.
+fn unplaced(service: &Service) -> Option<Fault> {
+    let mut said = service.events().iter().filter_map(|event| event.message());
+    let is_refusal = |said: &str| said.contains("unable to place a task") || said.contains("failed to launch a task");
+    let newest = said.find(|said| is_refusal(said) || said.contains(" has started "));
+    newest.filter(|said| is_refusal(said)).map(|said| of_failure(DESCRIBE, Some(said), None))
+}
+
 impl Cloud {
     /// The service with its tags; `None` when MISSING, INACTIVE, or its cluster is gone.
     async fn find_service(&self, cluster: &str, name: &str) -> Result<Option<Service>, Fault> {
@@ -88,6 +97,7 @@ impl Cloud {
         let Some(service) = self.find_service(cluster, &removal.name).await? else { return Ok(None) };
         let mut seen = sighting(service.service_arn().unwrap_or(&removal.name), is_ours(owner, service.tags()));
         seen.made_at = service.created_at().map(timestamp);
+        seen.fault = unplaced(&service);
         if service.status() == Some("DRAINING") {
             seen.held_by.push(format!("{} task(s) still running", service.running_count()));
         }
@@ -111,5 +121,32 @@ impl Cloud {
             }
             Err(fault) => Err(fault),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ecs::types::ServiceEvent;
+
+    use super::*;
+
+    #[test]
+    fn why_no_task_is_placed_is_read_from_the_newest_event_that_tells_of_placing() {
+        let told = |events: &[&str]| {
+            let service = events.iter().fold(Service::builder(), |service, message| {
+                service.events(ServiceEvent::builder().message(*message).build())
+            });
+            unplaced(&service.build()).map(|fault| fault.class)
+        };
+        let full = "(service lab) was unable to place a task. Reason: Capacity is unavailable at this time.";
+        let quota = "(service lab) was unable to place a task. Reason: You’ve reached the limit on the number of vCPUs you can run concurrently.";
+        let blocked = "(service lab) failed to launch a task with (error Your account is currently blocked.).";
+        let started = "(service lab) has started 1 tasks: (task 0123).";
+        let steady = "(service lab) has reached a steady state.";
+        assert_eq!(told(&[full, started]), Some(FaultClass::Capacity));
+        assert_eq!(told(&[quota, full]), Some(FaultClass::Quota));
+        assert_eq!(told(&[steady, blocked]), Some(FaultClass::Denied));
+        assert_eq!(told(&[steady, started, full]), None, "it has started one since");
+        assert_eq!(told(&[]), None);
     }
 }

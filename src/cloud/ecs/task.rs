@@ -159,9 +159,10 @@ impl Cloud {
         let described = absent_if_missing(self.describe_tasks(&cluster, &arns).await)?;
         let Some(task) = described.unwrap_or_default().into_iter().next() else { return Ok(None) };
         let mut seen = [facts(&task)];
-        if removal.address.is_none() {
-            self.resolve_addresses(&mut seen).await?;
-        }
+        let fault = match &removal.address {
+            Some(_) => None,
+            None => self.resolve_addresses(&mut seen).await,
+        };
         let [facts] = seen;
         Ok(Some(Sighting {
             id: facts.arn.clone(),
@@ -169,6 +170,7 @@ impl Cloud {
             held_by: Vec::new(),
             made_at: facts.created_at,
             task: Some(facts),
+            fault,
         }))
     }
 }

@@ -276,7 +276,7 @@ fn next_task(turn: &mut Turn<'_>) -> Option<ResourceKey> {
         return (task.life == Life::Intended).then_some(key);
     }
     if let Some(restarted) = turn.record.restarted_at {
-        let doublings = turn.record.restarts.saturating_sub(1).min(20);
+        let doublings = turn.record.restarts_in_a_row.saturating_sub(1).min(20);
         let wait = turn.policy().task.restart_backoff.saturating_mul(1 << doublings).min(LONGEST_RESTART_WAIT);
         if !turn.reached(restarted + wait) {
             return None;

@@ -1,17 +1,19 @@
 //! Whether the application answers: announced when it does, restarted when it stops to, ended when it never did.
 //!
-//! Guarantee: restarts are counted and capped; a reading of another task than the serving one counts as none.
+//! Guarantees: restarts are counted and capped; a reading of another task than the serving one counts as none; what is
+//! waited for is waited for in bounded time, whether AWS tells of it or not.
 
 use crate::domain::model::{
-    Cause, Event, LimitKind, Phase, Resource, ResourceKey, Span, Stage, TaskFacts, TaskLoss, TaskStatus,
+    Cause, Event, FaultClass, Life, LimitKind, Phase, Record, Resource, ResourceKey, ResourceKind, Span, Stage,
+    TaskFacts, TaskLoss, TaskStatus, Timestamp, Unread,
 };
-use crate::domain::policy::Policy;
+use crate::domain::policy::{Policy, retry};
 
 use super::{
     idleness,
     limits::{self, grace_from},
     teardown_order,
-    turn::{Turn, serving},
+    turn::{Turn, is_service, serving},
 };
 
 /// From its creation to RUNNING, slow image pulls included.
@@ -20,12 +22,23 @@ pub(super) const PULL_BOUND: Span = Span::from_mins(15);
 /// From RUNNING to a public address.
 pub(super) const ADDRESS_BOUND: Span = Span::from_mins(2);
 
+/// For how long a task that is not up yet may be paid for while AWS refuses to say how it does: a right that was just
+/// given takes a while to get about.
+const DENIED_BOUND: Span = Span::from_mins(2);
+
+/// For how long a restart waits for a read of the task that came after its bad probes: where the task is gone, that says
+/// why.
+const READ_BOUND: Span = Span::from_secs(5);
+
 /// Judges the serving task by its facts and probes.
 pub(super) fn judge(turn: &mut Turn<'_>) {
     if turn.record.phase == Phase::Running && turn.record.url.is_none() {
         turn.enter(Phase::Starting, "waiting for the task that takes over");
     }
-    let Some((key, task)) = serving(&turn.record, turn.policy()).map(|(key, task)| (key, task.clone())) else { return };
+    let Some((key, task)) = serving(&turn.record, turn.policy()).map(|(key, task)| (key, task.clone())) else {
+        unplaced(turn);
+        return;
+    };
     let born = task.live_at.unwrap_or(task.intended_at);
     let facts = task.task.clone();
     let running = facts.as_ref().is_some_and(|facts| facts.status == TaskStatus::Running);
@@ -33,9 +46,11 @@ pub(super) fn judge(turn: &mut Turn<'_>) {
         if turn.record.phase == Phase::Starting
             && !is_leaving(&facts)
             && task.live_at.is_some()
+            && !unreadable(turn)
             && turn.reached(born + PULL_BOUND)
         {
-            let detail = format!("{key} did not reach RUNNING within {PULL_BOUND}");
+            let unread = unread(turn);
+            let detail = format!("{key} did not reach RUNNING within {PULL_BOUND}{unread}");
             fail_or_restart(turn, key, Cause::DeployFailed, &detail);
         }
         return;
@@ -47,6 +62,9 @@ pub(super) fn judge(turn: &mut Turn<'_>) {
     match verdict(turn, key) {
         Some(true) => healthy(turn, &ip),
         Some(false) if turn.record.health.as_ref().is_some_and(|(healthy, ..)| *healthy) => {
+            if awaits_read(turn) {
+                return;
+            }
             let detail = turn.seen.health.detail.clone();
             turn.note(Event::Health { healthy: false, detail: detail.clone() });
             restart(turn, Some(key), &format!("unhealthy: {detail}"), Cause::CrashLoop);
@@ -57,6 +75,65 @@ pub(super) fn judge(turn: &mut Turn<'_>) {
 
 fn is_leaving(facts: &Option<TaskFacts>) -> bool {
     facts.as_ref().is_some_and(TaskFacts::is_leaving)
+}
+
+/// Since when a service that is to run a task has none.
+pub(super) fn taskless_since(record: &Record, policy: &Policy) -> Option<Timestamp> {
+    let waits = is_service(policy) && record.phase == Phase::Starting && serving(record, policy).is_none();
+    waits.then(|| record.phase_since.max(record.restarted_at.unwrap_or_default()))
+}
+
+/// A service whose task AWS does not place: ended at once where it never will, and in bounded time where it may.
+fn unplaced(turn: &mut Turn<'_>) {
+    let Some(since) = taskless_since(&turn.record, turn.policy()) else { return };
+    let Some(service) = turn.record.only(ResourceKind::Service).filter(|it| it.life == Life::Live) else { return };
+    let name = service.name.clone();
+    if unreadable(turn) {
+        return;
+    }
+    let refused = turn.seen.unplaced.as_ref().filter(|(at, _)| *at >= since).map(|(_, fault)| fault.clone());
+    let said = refused.as_ref().map(|fault| format!(": {}: {fault}", retry::explain(fault)));
+    let hopeless = refused.is_some_and(|fault| matches!(fault.class, FaultClass::Quota | FaultClass::Denied));
+    if hopeless {
+        fail(turn, &format!("the service {name} can place no task{}", said.unwrap_or_default()));
+    } else if turn.reached(since + PULL_BOUND) {
+        let said = said.unwrap_or_else(|| unread(turn));
+        fail(turn, &format!("the service {name} had no task for {PULL_BOUND}{said}"));
+    }
+}
+
+/// Ends a session whose task is not up, and which these credentials may not read: what is waited for would not be seen.
+fn unreadable(turn: &mut Turn<'_>) -> bool {
+    let Some(Unread { since, fault }) = turn.seen.unread.as_ref().filter(|it| it.fault.class == FaultClass::Denied)
+    else {
+        return false;
+    };
+    if !turn.reached(turn.record.phase_since.max(*since) + DENIED_BOUND) {
+        return false;
+    }
+    fail(turn, &format!("its tasks could not be read for {DENIED_BOUND}: {}: {fault}", retry::explain(fault)));
+    true
+}
+
+/// Why it is not known how its tasks do, to be added to what is said of them.
+fn unread(turn: &Turn<'_>) -> String {
+    let unread = turn.seen.unread.as_ref().filter(|unread| unread.is_told(turn.now));
+    unread.map_or_else(String::new, |Unread { since, fault }| {
+        format!("; it could not be read since {since}: {}: {fault}", retry::explain(fault))
+    })
+}
+
+/// Whether the serving task is to be read before its bad probes are judged: it may be gone.
+fn awaits_read(turn: &mut Turn<'_>) -> bool {
+    let fails = turn.seen.unread.is_some();
+    let Some(probed) = turn.seen.health.at.filter(|probed| !fails && turn.seen.tasks_seen_at < Some(*probed)) else {
+        return false;
+    };
+    let waits = !turn.reached(probed + READ_BOUND);
+    if waits {
+        turn.due.push(turn.now);
+    }
+    waits
 }
 
 fn verdict(turn: &Turn<'_>, key: ResourceKey) -> Option<bool> {
@@ -97,8 +174,9 @@ fn address_missing(turn: &mut Turn<'_>, key: ResourceKey, task: &Resource, facts
     }
     let born = task.live_at.unwrap_or(task.intended_at);
     let running_since = facts.and_then(|facts| facts.started_at).unwrap_or(born).max(born);
-    if turn.reached(running_since + ADDRESS_BOUND) {
-        let detail = format!("{key} runs but has no public address {ADDRESS_BOUND} after it started");
+    if !unreadable(turn) && turn.reached(running_since + ADDRESS_BOUND) {
+        let unread = unread(turn);
+        let detail = format!("{key} runs but has no public address {ADDRESS_BOUND} after it started{unread}");
         fail_or_restart(turn, key, Cause::DeployFailed, &detail);
     }
 }
@@ -120,6 +198,15 @@ fn grace(turn: &mut Turn<'_>, key: ResourceKey) {
             LimitKind::StartGrace.name().replace('_', " ")
         );
         fail_or_restart(turn, key, Cause::NeverHealthy, &detail);
+    }
+}
+
+/// Ends what another task would not mend.
+fn fail(turn: &mut Turn<'_>, detail: &str) {
+    if turn.record.first_healthy_at.is_some() {
+        turn.end(Cause::TaskLost, format!("its lost task could not be replaced: {detail}"), Stage::Teardown);
+    } else {
+        turn.end(Cause::DeployFailed, detail, Stage::Teardown);
     }
 }
 
@@ -169,6 +256,8 @@ pub(super) fn after_loss(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFact
         turn.end(cause, detail, stage);
         return;
     }
-    let worn_out = if turn.policy().task.max_restarts == 0 { Cause::TaskLost } else { Cause::CrashLoop };
+    // What was taken from it did not crash.
+    let taken = matches!(loss, TaskLoss::Spot | TaskLoss::Retired | TaskLoss::Infrastructure | TaskLoss::Stopped);
+    let worn_out = if taken || turn.policy().task.max_restarts == 0 { Cause::TaskLost } else { Cause::CrashLoop };
     restart(turn, None, &because, worn_out);
 }

@@ -70,12 +70,19 @@ impl ModelCloud {
 
     pub fn task(&self, arn: &str) -> Option<Sighting> {
         let facts = self.tasks().find(|task| task.arn == arn)?;
-        Some(Sighting { id: facts.arn.clone(), ours: true, held_by: vec![], task: Some(facts.clone()), made_at: None })
+        Some(Sighting {
+            id: facts.arn.clone(),
+            ours: true,
+            held_by: vec![],
+            task: Some(facts.clone()),
+            made_at: None,
+            fault: None,
+        })
     }
 
     pub fn thing(&self, key: ResourceKey) -> Option<Sighting> {
         let ours = *self.things.get(&key)?;
-        Some(Sighting { id: key.to_string(), ours, held_by: vec![], task: None, made_at: None })
+        Some(Sighting { id: key.to_string(), ours, held_by: vec![], task: None, made_at: None, fault: None })
     }
 
     /// Every task is stopped by somebody else, who says why.

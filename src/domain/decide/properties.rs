@@ -12,7 +12,7 @@ use crate::domain::{
         Action, BudgetReading, Cause, Effect, Event, Extension, FaultClass, HealthReading, Identity, Measure, Money,
         Net, Network, Observation, Observed, Period, Phase, Pool, Record, Request, ResourceKey, ResourceKind,
         ScheduledCall, Scope, Sighting, Sign, Source, SourceReading, Span, Stage, Step, Subnet, TaskFacts, TaskLoss,
-        TaskSize, TaskStatus, Threshold, Timestamp,
+        TaskSize, TaskStatus, Threshold, Timestamp, Unread,
     },
     policy::{Policy, RunMode},
 };
@@ -163,6 +163,7 @@ fn observation() -> impl Strategy<Value = Observation> {
             held_by: vec!["eni-1".into()],
             task: Some(facts),
             made_at: None,
+            fault: None,
         })
     });
     let seen = prop_oneof![Just(Observed::Unknown), Just(Observed::Absent), sighting];
@@ -185,15 +186,15 @@ fn observation() -> impl Strategy<Value = Observation> {
         interval: Span::from_secs(15),
     });
     let activity = proptest::collection::vec(reading, 0..4);
-    let health = (proptest::option::of(1u32..4), 0u32..6, 0u32..6).prop_map(|(task, good, bad)| HealthReading {
-        task: task.map(ResourceKey::task),
-        good,
-        bad,
-        ..HealthReading::default()
+    let probed = proptest::option::of(when());
+    let health = (proptest::option::of(1u32..4), 0u32..6, 0u32..6, probed).prop_map(|(task, good, bad, at)| {
+        HealthReading { task: task.map(ResourceKey::task), good, bad, at, ..HealthReading::default() }
     });
     let sightings = proptest::collection::btree_map(key(), seen, 0..6);
-    (sightings, tasks, proptest::option::of(when()), health, activity, any::<bool>(), budgets()).prop_map(
-        |(sightings, tasks, tasks_seen_at, health, activity, draining, budgets)| {
+    let failed = || proptest::option::of((when(), (0..10usize).prop_map(|class| fault(FaultClass::ALL[class]))));
+    let faults = (failed(), failed());
+    (sightings, tasks, proptest::option::of(when()), health, activity, any::<bool>(), budgets(), faults).prop_map(
+        |(sightings, tasks, tasks_seen_at, health, activity, draining, budgets, (unread, unplaced))| {
             // A sighting of a resource that is no task has no task in it.
             let sightings = sightings
                 .into_iter()
@@ -212,6 +213,8 @@ fn observation() -> impl Strategy<Value = Observation> {
                 activity,
                 draining,
                 budgets,
+                unread: unread.map(|(since, fault)| Unread { since, fault }),
+                unplaced,
                 ..Observation::default()
             }
         },

@@ -9,9 +9,9 @@ use super::{
 use crate::domain::{
     meter::{self, RateBook},
     model::{
-        Action, Cause, CredentialReading, Effect, Event, FaultClass, HealthReading, LimitKind, Money, Observation,
-        Phase, Plan, Record, Request, ResourceKey, ResourceKind, Sign, Source, SourceReading, Span, Stage, Step,
-        Timestamp, Want,
+        Action, Cause, CredentialReading, Effect, Event, Fault, FaultClass, HealthReading, LimitKind, Money,
+        Observation, Observed, Phase, Plan, Record, Request, ResourceKey, ResourceKind, Sighting, Sign, Source,
+        SourceReading, Span, Stage, Step, TaskStatus, Timestamp, Unread, Want,
     },
     policy::{Hours, Policy, ShutdownPolicy},
 };
@@ -31,6 +31,15 @@ fn ended(plan: &Plan) -> Option<(Cause, Stage)> {
         Event::Ending { cause, stage, .. } => Some((*cause, *stage)),
         _ => None,
     })
+}
+
+/// Why a plan ends it.
+fn detail(plan: &Plan) -> String {
+    let said = plan.notes.iter().find_map(|note| match note {
+        Event::Ending { detail, .. } => Some(detail.clone()),
+        _ => None,
+    });
+    said.expect("it ends")
 }
 
 /// A running session, and the instant it is at.
@@ -459,4 +468,153 @@ fn the_exercise_costs_what_aws_facts_says_and_the_overshoot_is_stated() {
     let made = meter::estimate(&guarded, &RateBook::embedded().card("us-east-1")).resources;
     assert_eq!(made[0].0, ResourceKind::Repository);
     assert!(made[2].0 == ResourceKind::Image && made[2].1.ends_with(":labguard-sentinel"), "{made:?}");
+}
+
+#[test]
+fn a_task_that_may_not_be_read_ends_a_start_soon_and_a_running_session_never() {
+    let policy = policy();
+    let mut world = World::new(policy.clone(), 1);
+    world.run_until(1000, |record| record.phase == Phase::Starting);
+    let (record, now) = (world.record, world.now);
+    let unread = |class| Observation {
+        tasks_seen_at: None,
+        unread: Some(Unread { since: now, fault: Fault { operation: "ecs:DescribeTasks".into(), ..fault(class) } }),
+        ..Observation::default()
+    };
+    let denied = unread(FaultClass::Denied);
+    assert_eq!(ended(&look(&record, &policy, &denied, now + Span::from_secs(119))), None, "a new right takes a while");
+    let plan = look(&record, &policy, &denied, now + Span::from_mins(2));
+    assert_eq!(ended(&plan), Some((Cause::DeployFailed, Stage::Teardown)));
+    let said = detail(&plan);
+    assert!(
+        said.starts_with(
+            "its tasks could not be read for 2m: these credentials lack the right to do it: ecs:DescribeTasks"
+        ),
+        "{said}"
+    );
+
+    let later = now + Span::from_mins(15);
+    let failing = look(&record, &policy, &unread(FaultClass::Transient), later - Span::from_secs(10));
+    assert_eq!(ended(&failing), None, "what may pass is waited for");
+    let plan = look(&record, &policy, &unread(FaultClass::Transient), later);
+    let said = detail(&plan);
+    assert!(said.contains("did not reach RUNNING within 15m; it could not be read since"), "{said}");
+    assert!(said.contains("AWS or the network kept failing: ecs:DescribeTasks"), "{said}");
+
+    let (record, start) = running(&policy);
+    let since = Unread { since: start, ..denied.unread.clone().unwrap() };
+    let plan = look(
+        &record,
+        &policy,
+        &Observation { unread: Some(since), ..Observation::default() },
+        start + Span::from_mins(9),
+    );
+    assert_eq!(ended(&plan), None, "it may be in use");
+}
+
+#[test]
+fn a_service_without_a_task_ends_in_bounded_time_and_at_once_where_it_can_have_none() {
+    let mut policy = policy();
+    policy.task.run = crate::domain::policy::RunMode::Service { desired: 1 };
+    let service = ResourceKey::only(ResourceKind::Service);
+    let mut world = World::new(policy.clone(), 1);
+    world.run_until(1000, |record| record.phase == Phase::Starting);
+    world.record.resources.retain(|key, _| key.kind != ResourceKind::Task);
+    let (mut record, now) = (world.record.clone(), world.record.phase_since);
+    let asks = |record: &Record, secs| {
+        wants(record, &policy, &Observation::default(), now + Span::from_secs(secs)).contains(&Want::Resource(service))
+    };
+    assert!(!asks(&record, 10) && asks(&record, 15), "it is asked why, once it takes long");
+    let told = |class, at| Observation { unplaced: Some((at, fault(class))), ..Observation::default() };
+    let after = |record: &Record, seen: &Observation, secs| look(record, &policy, seen, now + Span::from_secs(secs));
+    for class in [FaultClass::Quota, FaultClass::Denied] {
+        let plan = after(&record, &told(class, now), 20);
+        assert_eq!(ended(&plan), Some((Cause::DeployFailed, Stage::Teardown)), "{class:?}");
+        assert!(detail(&plan).contains("can place no task: "), "{}", detail(&plan));
+        assert_eq!(ended(&after(&record, &told(class, now - Span::from_secs(1)), 20)), None, "of a time before");
+    }
+    let full = told(FaultClass::Capacity, now);
+    assert_eq!(ended(&after(&record, &full, 899)), None);
+    let plan = after(&record, &full, 900);
+    assert_eq!(ended(&plan), Some((Cause::DeployFailed, Stage::Teardown)));
+    assert!(detail(&plan).contains("had no task for 15m: AWS has no capacity for it"), "{}", detail(&plan));
+    assert!(detail(&after(&record, &Observation::default(), 900)).ends_with("had no task for 15m"));
+
+    // The same for a task that is to take another's place.
+    record.apply(now, &Event::Health { healthy: true, detail: String::new() });
+    record.apply(now, &Event::Restarting { restart: 1, because: "lost".into() });
+    let plan = after(&record, &full, 900);
+    assert_eq!(ended(&plan), Some((Cause::TaskLost, Stage::Teardown)));
+    assert!(detail(&plan).starts_with("its lost task could not be replaced: the service"), "{}", detail(&plan));
+}
+
+#[test]
+fn bad_probes_are_judged_by_a_task_that_was_read_since_unless_it_cannot_be_read() {
+    let policy = policy();
+    let (record, now) = running(&policy);
+    let task = ResourceKey::task(1);
+    let bad = policy.health.unhealthy_after;
+    let probed = now + Span::from_secs(5);
+    let seen = |bad, tasks_seen_at| Observation {
+        tasks_seen_at: Some(tasks_seen_at),
+        health: HealthReading { task: Some(task), bad, at: Some(probed), ..HealthReading::default() },
+        ..Observation::default()
+    };
+    let reads = |seen: &Observation| wants(&record, &policy, seen, probed).contains(&Want::Resource(task));
+    assert!(!reads(&seen(bad - 1, now)), "the last read is five seconds old");
+    assert!(reads(&seen(bad, now)) && !reads(&seen(bad, probed)), "at the verdict it is read anew, once");
+    let restarts = |seen: &Observation, at| {
+        look(&record, &policy, seen, at).notes.iter().any(|note| matches!(note, Event::Restarting { .. }))
+    };
+    assert!(!restarts(&seen(bad, now), probed), "it may be gone");
+    assert!(look(&record, &policy, &seen(bad, now), probed).wake_at.unwrap() <= probed + Span::from_secs(1));
+    assert!(restarts(&seen(bad, probed), probed), "it is there");
+    assert!(restarts(&seen(bad, now), probed + Span::from_secs(5)), "that long, and no longer");
+    let unread = Some(Unread { since: now, fault: fault(FaultClass::Transient) });
+    assert!(restarts(&Observation { unread, ..seen(bad, now) }, probed), "nobody says how it does");
+}
+
+#[test]
+fn what_aws_takes_is_no_crash_loop_and_a_task_that_was_well_for_long_ends_a_row_of_restarts() {
+    let mut policy = policy();
+    policy.task.max_restarts = 2;
+    policy.activity.metrics_path = None;
+    let lost = |code: &str| {
+        let (mut record, now) = running(&policy);
+        record.restarts = 2;
+        let mut facts = record.resources[&ResourceKey::task(1)].task.clone().unwrap();
+        (facts.status, facts.wanted) = (TaskStatus::Stopped, false);
+        (facts.stop_code, facts.stopped_reason) = (Some(code.to_owned()), Some("as AWS says".to_owned()));
+        let sighting = Sighting {
+            id: facts.arn.clone(),
+            ours: true,
+            held_by: vec![],
+            task: Some(facts),
+            made_at: None,
+            fault: None,
+        };
+        let sightings = [(ResourceKey::task(1), Observed::Present(sighting))].into();
+        let plan = look(&record, &policy, &Observation { sightings, ..Observation::default() }, now);
+        assert!(detail(&plan).starts_with("after 2 of 2 restarts: its task was lost"), "{}", detail(&plan));
+        ended(&plan).unwrap().0
+    };
+    for code in
+        ["SpotInterruption", "TerminationNotice", "InfrastructureHealth", "UserInitiated", "ServiceSchedulerInitiated"]
+    {
+        assert_eq!(lost(code), Cause::TaskLost, "{code}");
+    }
+    assert_eq!(lost("EssentialContainerExited"), Cause::CrashLoop);
+
+    let restart = |record: &mut Record, healthy_for: u64| {
+        let healthy = |healthy| Event::Health { healthy, detail: String::new() };
+        let begun = record.restarted_at.unwrap_or(at(0)) + Span::from_secs(60);
+        record.apply(begun, &healthy(true));
+        let ended = begun + Span::from_secs(healthy_for);
+        record.apply(ended, &healthy(false));
+        record.apply(ended, &Event::Restarting { restart: record.restarts + 1, because: "unhealthy".into() });
+        (record.restarts, record.restarts_in_a_row)
+    };
+    let mut record = running(&policy).0;
+    record.health = None;
+    assert_eq!([30, 30, 599, 600, 30].map(|secs| restart(&mut record, secs)), [(1, 1), (2, 2), (3, 3), (4, 1), (5, 2)]);
 }

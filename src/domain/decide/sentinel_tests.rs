@@ -48,8 +48,14 @@ fn after(record: &Record, policy: &Policy, end: End, given: Option<Timestamp>, n
     facts.exit_code = Some(143);
     facts.sentinel_exit = Some(end.code().into());
     facts.sentinel_deadline = given;
-    let sighting =
-        Sighting { id: facts.arn.clone(), ours: true, held_by: Vec::new(), task: Some(facts), made_at: None };
+    let sighting = Sighting {
+        id: facts.arn.clone(),
+        ours: true,
+        held_by: Vec::new(),
+        task: Some(facts),
+        made_at: None,
+        fault: None,
+    };
     let sightings = [(key, Observed::Present(sighting))].into();
     look(record, policy, &Observation { sightings, ..Observation::default() }, now)
 }

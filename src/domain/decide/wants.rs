@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 use super::{
-    scan_gate,
+    health, scan_gate,
     turn::{is_service, serving},
     verify,
 };
@@ -34,6 +34,9 @@ const WATCH_PER_SECOND: u64 = 8;
 /// Reads per second that all sessions on their way up or down may take together. With the others' there is room left
 /// below the 16 that labguard takes of ECS's 20 (`cloud::pace`): nobody queues.
 const MOVE_PER_SECOND: u64 = 6;
+
+/// A service usually starts its task within that; one that has none by then is asked why.
+const PLACED_WITHIN: Span = Span::from_secs(15);
 
 /// Between looks at whether the group of the net outside the task is still there: somebody may take it away.
 const NET: Span = Span::from_mins(10);
@@ -135,8 +138,11 @@ pub(super) fn next_task_read(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let pace = pace(record, policy, known)?;
-    if task_wants(record, policy).is_empty() {
+    if task_wants(record, policy, now).is_empty() {
         return None;
+    }
+    if doubtful(record, policy, known) {
+        return Some(now);
     }
     let (seen, asked) = (known.tasks_seen_at.filter(|at| *at <= now), known.tasks_asked_at.filter(|at| *at <= now));
     // One that was not answered is asked again soon, but never at once.
@@ -157,13 +163,13 @@ pub(super) fn net_look(record: &Record, policy: &Policy, known: &Observation) ->
 
 fn task_reads(record: &Record, policy: &Policy, known: &Observation, now: Timestamp) -> Vec<Want> {
     match next_task_read(record, policy, known, now) {
-        Some(at) if at <= now => task_wants(record, policy),
+        Some(at) if at <= now => task_wants(record, policy, now),
         _ => Vec::new(),
     }
 }
 
 /// Every read that tells of tasks.
-fn task_wants(record: &Record, policy: &Policy) -> Vec<Want> {
+fn task_wants(record: &Record, policy: &Policy, now: Timestamp) -> Vec<Want> {
     let tearing_down = record.ending.as_ref().is_some_and(|ending| ending.stage == Stage::Teardown);
     let mut wants = Vec::new();
     let cluster_refuses = record.only(ResourceKind::Cluster).is_some_and(|cluster| cluster.failures > 0);
@@ -178,7 +184,20 @@ fn task_wants(record: &Record, policy: &Policy) -> Vec<Want> {
     }
     let worth = |task: &Resource| task.id.is_some() && task.life.may_exist() && !settled(task);
     wants.extend(record.tasks().filter(|(_, task)| worth(task)).map(|(key, _)| Want::Resource(key)));
+    let service = ResourceKey::only(ResourceKind::Service);
+    if health::taskless_since(record, policy).is_some_and(|since| now.since(since) >= PLACED_WITHIN) {
+        wants.push(Want::Resource(service));
+    }
     wants
+}
+
+/// Whether the serving task's probes failed often enough to judge it by, and it was not asked for since.
+fn doubtful(record: &Record, policy: &Policy, known: &Observation) -> bool {
+    let probes = &known.health;
+    record.phase == Phase::Running
+        && probes.bad >= policy.health.unhealthy_after.max(1)
+        && serving(record, policy).is_some_and(|(key, _)| probes.task == Some(key))
+        && known.tasks_seen_at.max(known.tasks_asked_at) < probes.at
 }
 
 fn settled(task: &Resource) -> bool {

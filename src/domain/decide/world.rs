@@ -302,10 +302,12 @@ impl World {
             App::StopsAnswering if probes > 20 => (0, probes - 20),
             _ => (probes, 0),
         };
+        let at = started.map(|started| started + Span::from_secs(5 * u64::from(probes)));
         HealthReading {
             task: Some(watch.task),
             good,
             bad,
+            at,
             detail: "as the model says".into(),
             ..HealthReading::default()
         }

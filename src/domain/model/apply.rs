@@ -19,6 +19,9 @@ use super::{
 /// Milliseconds of a quarter of an hour: every time zone's midnight is at the end of one.
 const QUARTER: i64 = 900_000;
 
+/// A task that was healthy for so long is no part of a row of failures.
+const WELL_FOR: Span = Span::from_mins(10);
+
 impl Record {
     /// Takes one event in.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
@@ -104,17 +107,21 @@ impl Record {
                 }
                 self.drop_schedules_of(*key);
                 self.last_loss = Some((*key, *loss, detail.clone()));
+                self.end_of_health(at);
                 self.health = None;
                 self.url = None;
             }
             Event::Restarting { restart, .. } => {
+                self.end_of_health(at);
                 self.restarts = *restart;
+                self.restarts_in_a_row = self.restarts_in_a_row.saturating_add(1);
                 self.restarted_at = Some(at);
                 self.health = None;
                 self.url = None;
             }
             Event::Health { healthy, detail } => {
                 if self.health.as_ref().is_none_or(|(was, ..)| was != healthy) {
+                    self.end_of_health(at);
                     self.health = Some((*healthy, at, detail.clone()));
                 }
                 if *healthy {
@@ -193,6 +200,13 @@ impl Record {
                 self.closed_at = Some(at);
                 self.receipt = Some(receipt.clone());
             }
+        }
+    }
+
+    /// What was healthy for long ends a row of restarts.
+    fn end_of_health(&mut self, at: Timestamp) {
+        if self.health.as_ref().is_some_and(|(healthy, since, _)| *healthy && at.since(*since) >= WELL_FOR) {
+            self.restarts_in_a_row = 0;
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     activity::SourceReading,
     budget::BudgetReading,
+    fault::Fault,
     observed::Observed,
     own_address::OwnAddress,
     renewal::RenewalReading,
@@ -30,6 +31,39 @@ pub struct Sighting {
     /// When it was made, where AWS says so (clusters and security groups have no such time).
     #[serde(default)]
     pub made_at: Option<Timestamp>,
+    /// Of a task: why its address could not be read. Of a service: why AWS could place no task of it.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+}
+
+/// Reads of its tasks that fail, each in the same way: with what may pass, or with one class that does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Since when.
+    pub since: Timestamp,
+    /// The last of them.
+    pub fault: Fault,
+}
+
+impl Unread {
+    /// What may pass by itself is told once it has lasted for so long.
+    const PATIENCE: Span = Span::from_mins(1);
+
+    /// Those that go on with `fault`.
+    #[must_use]
+    pub fn after(before: Option<&Unread>, fault: Fault, now: Timestamp) -> Unread {
+        let same = before.filter(|before| {
+            let (was, is) = (before.fault.class, fault.class);
+            was == is || was.may_pass() && is.may_pass()
+        });
+        Unread { since: same.map_or(now, |before| before.since), fault }
+    }
+
+    /// Whether a person must know of it.
+    #[must_use]
+    pub fn is_told(&self, now: Timestamp) -> bool {
+        !self.fault.class.may_pass() || now.since(self.since) >= Self::PATIENCE
+    }
 }
 
 /// One thing worth looking at.
@@ -101,6 +135,12 @@ pub struct Observation {
     /// The same of what refuses to be removed.
     #[serde(default)]
     pub blockers_asked_at: Option<Timestamp>,
+    /// Why its tasks could not be read, or not all that is to know of them, where the last try failed.
+    #[serde(default)]
+    pub unread: Option<Unread>,
+    /// Why AWS could place no task of its service, and when it was last seen to say so.
+    #[serde(default)]
+    pub unplaced: Option<(Timestamp, Fault)>,
     /// When the group of its schedules was last looked at, answered or not, in this or an earlier turn.
     #[serde(default)]
     pub net_looked_at: Option<Timestamp>,

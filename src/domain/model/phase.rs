@@ -88,7 +88,7 @@ pub enum Cause {
     EndTime,
     /// Its maximum lifetime is over.
     Lifetime,
-    /// The task was lost and the policy does not replace it.
+    /// The task was lost, and the policy does not replace it, or not once more.
     TaskLost,
     /// It never answered its health check within the start grace.
     NeverHealthy,

@@ -128,6 +128,9 @@ pub struct Record {
     pub leases: BTreeMap<String, Lease>,
     /// Restarts so far, and when the last was decided.
     pub restarts: u32,
+    /// Those since a task was last healthy for long.
+    #[serde(default)]
+    pub restarts_in_a_row: u32,
     /// When the last restart was decided.
     pub restarted_at: Option<Timestamp>,
     /// When a stopped session was last resumed.
@@ -225,6 +228,7 @@ impl Record {
             last_activity: None,
             leases: BTreeMap::new(),
             restarts: 0,
+            restarts_in_a_row: 0,
             restarted_at: None,
             resumed_at: None,
             last_loss: None,

@@ -67,6 +67,11 @@ pub fn given_up(
     lost.then(|| explain(fault).to_owned())
 }
 
+/// AWS says it by a code, or in the text of a code that says nothing (aws-facts §1.4).
+fn is_blocked(fault: &Fault) -> bool {
+    fault.code.starts_with("Blocked") || fault.message.to_lowercase().contains("currently blocked")
+}
+
 /// A class in a person's words; completes "… could not be made: ".
 #[must_use]
 pub fn explain(fault: &Fault) -> &'static str {
@@ -77,6 +82,9 @@ pub fn explain(fault: &Fault) -> &'static str {
         FaultClass::Expired if fault.code == Fault::CREDENTIALS_UNREAD => "the AWS credentials cannot be read",
         FaultClass::NotFound => "something it needs does not exist",
         FaultClass::Throttled => "AWS kept asking us to slow down",
+        FaultClass::Denied if is_blocked(fault) => "AWS has blocked this account",
+        FaultClass::Denied if fault.code == "PendingVerification" => "AWS is still verifying this account",
+        FaultClass::Denied if fault.code == "OptInRequired" => "this account has not enabled the service",
         FaultClass::Denied => "these credentials lack the right to do it",
         FaultClass::Conflict => "something of that name is there and is not this session's",
         FaultClass::Dependency => "something it depends on did not get ready in time",
@@ -129,6 +137,21 @@ mod tests {
             let verdict = given_up(Some(ResourceKind::Cluster), &fault(class), 1, start, start);
             let patient = class.may_pass() || matches!(class, FaultClass::NotFound | FaultClass::Expired);
             assert_eq!(verdict.is_none(), patient, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_that_is_blocked_or_not_ready_is_not_taken_for_a_right_that_is_missing() {
+        for (code, message, said) in [
+            ("BlockedException", "m", "AWS has blocked this account"),
+            ("Blocked", "m", "AWS has blocked this account"),
+            ("ClientException", "Your account is currently blocked. Send an e-mail …", "AWS has blocked this account"),
+            ("PendingVerification", "m", "AWS is still verifying this account"),
+            ("OptInRequired", "m", "this account has not enabled the service"),
+            ("AccessDeniedException", "m", "these credentials lack the right to do it"),
+        ] {
+            let fault = Fault { code: code.into(), message: message.into(), ..fault(FaultClass::Denied) };
+            assert_eq!(explain(&fault), said, "{code}: {message}");
         }
     }
 

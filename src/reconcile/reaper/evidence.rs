@@ -150,7 +150,7 @@ impl Signs {
             .collect();
         for cluster in clusters {
             match engine.cloud.tasks(Owner { session: id, owner: "" }, &cluster, None).await {
-                Ok(Observed::Present(tasks)) => tasks.iter().for_each(|task| self.task(task)),
+                Ok(Observed::Present(listed)) => listed.tasks.iter().for_each(|task| self.task(task)),
                 Ok(Observed::Absent | Observed::Unknown) => {}
                 Err(fault) => self.unread.push(fault.to_string()),
             }

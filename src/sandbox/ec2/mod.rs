@@ -143,7 +143,7 @@ pub fn call(world: &mut World, op: &str, params: &Params) -> Result<XmlBody, Api
         return Err(ApiError::new(412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."));
     }
     match op {
-        "DescribeVpcs" => ec2.describe_vpcs(params),
+        "DescribeVpcs" => ec2.describe_vpcs(params, !world.bend.no_default_vpc),
         "DescribeSubnets" => ec2.describe_subnets(params, now),
         "DescribeRouteTables" => ec2.describe_route_tables(params),
         "DescribeAvailabilityZones" => ec2.describe_zones(),

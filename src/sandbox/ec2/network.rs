@@ -68,7 +68,7 @@ fn short_region(region: &str) -> String {
 }
 
 impl Ec2 {
-    pub(super) fn describe_vpcs(&self, params: &Params) -> Result<XmlBody, ApiError> {
+    pub(super) fn describe_vpcs(&self, params: &Params, is_default: bool) -> Result<XmlBody, ApiError> {
         let asked = params.list("VpcId");
         if let Some(unknown) = asked.iter().find(|id| **id != self.vpc.id) {
             return Err(ApiError::bad("InvalidVpcID.NotFound", format!("The vpc ID '{unknown}' does not exist")));
@@ -77,7 +77,7 @@ impl Ec2 {
         let passes = Filters::read(params)?.pass(&tags, |name| {
             Some(vec![match name {
                 "vpc-id" => self.vpc.id.clone(),
-                "is-default" | "isDefault" => "true".to_owned(),
+                "is-default" | "isDefault" => is_default.to_string(),
                 "cidr" | "cidr-block-association.cidr-block" => VPC_CIDR.to_owned(),
                 "state" => "available".to_owned(),
                 "owner-id" => self.account.clone(),
@@ -98,7 +98,9 @@ impl Ec2 {
                     state.text("state", "associated");
                 });
             });
-            item.text("dhcpOptionsId", &vpc.dhcp_options).text("instanceTenancy", "default").text("isDefault", true);
+            item.text("dhcpOptionsId", &vpc.dhcp_options)
+                .text("instanceTenancy", "default")
+                .text("isDefault", is_default);
             write_tags(item, &tags);
         });
         body.maybe("nextToken", next);

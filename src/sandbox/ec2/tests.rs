@@ -28,7 +28,7 @@ fn group(ec2: &mut Ec2, ids: &mut Ids, now: Timestamp, name: &str) -> String {
 #[test]
 fn a_fresh_account_has_a_public_default_network_and_nothing_left_over() {
     let (ec2, _, now) = fresh();
-    let vpc = ec2.describe_vpcs(&params("Filter.1.Name=is-default&Filter.1.Value.1=true")).unwrap();
+    let vpc = ec2.describe_vpcs(&params("Filter.1.Name=is-default&Filter.1.Value.1=true"), true).unwrap();
     let id = between(&vpc, "vpcId");
     let subnets = ec2
         .describe_subnets(
@@ -45,9 +45,9 @@ fn a_fresh_account_has_a_public_default_network_and_nothing_left_over() {
     let explicit = format!("Filter.1.Name=association.subnet-id&Filter.1.Value.1={}", between(&subnets, "subnetId"));
     assert!(!ec2.describe_route_tables(&params(&explicit)).unwrap().as_str().contains("<routeTableId>"));
     assert!(ec2.leftovers(now).is_empty());
-    assert_eq!(ec2.describe_vpcs(&params("VpcId.1=vpc-1")).unwrap_err().code, "InvalidVpcID.NotFound");
+    assert_eq!(ec2.describe_vpcs(&params("VpcId.1=vpc-1"), true).unwrap_err().code, "InvalidVpcID.NotFound");
     assert_eq!(
-        ec2.describe_vpcs(&params("Filter.1.Name=nonsense&Filter.1.Value.1=x")).unwrap_err().code,
+        ec2.describe_vpcs(&params("Filter.1.Name=nonsense&Filter.1.Value.1=x"), true).unwrap_err().code,
         "InvalidParameterValue"
     );
 }

@@ -25,7 +25,7 @@ use super::{state::World, wire::ApiError};
 pub(super) use cluster::Cluster;
 pub(super) use lifecycle::Due;
 pub use lifecycle::Interruption;
-pub(super) use run::Token;
+pub(super) use run::{Token, Unplaced};
 pub(super) use service::Service;
 pub(super) use task::Task;
 pub(super) use task_definition::Family;

@@ -1,7 +1,7 @@
 //! RunTask, and the launching of a task for whoever wants one.
 //!
-//! Guarantees: idempotent by `clientToken` as AWS documents it; a refusal makes nothing; faults of capacity answer 200
-//! with `failures[]`.
+//! Guarantees: idempotent by `clientToken` as AWS documents it; a refusal makes nothing; faults of capacity and quota
+//! answer 200 with `failures[]`.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
+        faults::FaultKind,
         state::World,
         wire::{ApiError, required, strings},
     },
@@ -20,6 +21,42 @@ use crate::domain::model::{Span, Timestamp};
 
 /// How long a token is remembered at the most.
 const TOKEN_LIFE: Span = Span::from_mins(24 * 60);
+
+/// Why AWS places no task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    /// The zone has no room.
+    Capacity,
+    /// The account may have no more.
+    Quota,
+    /// The account may have nothing.
+    Blocked,
+}
+
+impl Unplaced {
+    /// The first of these faults that is one.
+    pub fn of(struck: &[FaultKind]) -> Option<Self> {
+        struck.iter().find_map(|kind| match kind {
+            FaultKind::Capacity => Some(Self::Capacity),
+            FaultKind::Quota => Some(Self::Quota),
+            FaultKind::Blocked => Some(Self::Blocked),
+            _ => None,
+        })
+    }
+
+    /// AWS's words (aws-facts §1.4).
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Capacity => {
+                "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+            }
+            Self::Quota => "You’ve reached the limit on the number of vCPUs you can run concurrently",
+            Self::Blocked => {
+                "Your account is currently blocked. Send an e-mail to aws-verification@amazon.com if you have questions"
+            }
+        }
+    }
+}
 
 /// A used `clientToken`.
 #[derive(Debug)]
@@ -170,10 +207,13 @@ pub(super) fn run(world: &mut World, input: &Value) -> Result<Value, ApiError> {
     let (subnets, groups, public_ip) = network(world, input)?;
     let provider = provider(world, &cluster, input)?;
     check_override_names(world, &definition, input)?;
-    if world.bend.capacity {
-        let text = "Capacity is unavailable at this time. Please try again later or in a different availability zone";
-        let one = json!({ "arn": definition, "reason": text });
-        return Ok(json!({ "tasks": [], "failures": vec![one; count as usize] }));
+    match world.bend.unplaced {
+        Some(Unplaced::Blocked) => return Err(ApiError::bad("BlockedException", Unplaced::Blocked.text())),
+        Some(why) => {
+            let one = json!({ "arn": definition, "reason": why.text() });
+            return Ok(json!({ "tasks": [], "failures": vec![one; count as usize] }));
+        }
+        None => {}
     }
     if input["propagateTags"] == "TASK_DEFINITION"
         && let Some(definition) = task_definition::find(&world.ecs, &definition)

@@ -1,9 +1,9 @@
 //! Services: a wanted number of tasks, kept.
 //!
 //! Guarantees: lost tasks are replaced after the reaction time, with back-off up to 15 minutes while they fail before
-//! RUNNING; a deleted service is DRAINING until its last task has stopped, then INACTIVE.
+//! RUNNING; what keeps it from placing a task is told by its events alone; a deleted service is DRAINING until its last task has stopped, then INACTIVE.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::PoisonError};
 
 use serde_json::{Value, json};
 
@@ -287,6 +287,10 @@ fn service_status(world: &World, key: &(String, String)) -> Option<&'static str>
 }
 
 fn launch(world: &mut World, key: &(String, String), index: usize) -> Result<String, ApiError> {
+    let struck = world.faults.lock().unwrap_or_else(PoisonError::into_inner).strike_placement();
+    if let Some(why) = run::Unplaced::of(&struck) {
+        return Err(ApiError::client(why.text()));
+    }
     let Some(service) = world.ecs.services.get(key) else { return Err(ApiError::client("Service not found.")) };
     let (subnets, groups, public_ip) = run::network(world, &service.input)?;
     let tags = match service.input["propagateTags"].as_str() {
