@@ -14,7 +14,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use super::{pack::Unpacked, refused, registry::Remote};
+use super::{beside, pack::Unpacked, refused, registry::Remote};
 use crate::domain::model::{Fault, FaultClass};
 
 /// Largest piece that is in memory at once.
@@ -169,28 +169,43 @@ impl Content {
                 Ok(Chunks(rx))
             }
             local => {
-                let (tx, rx) = mpsc::channel(2);
-                tokio::task::spawn_blocking(move || {
-                    let name = local.name();
-                    let mut reader = match local.reader() {
-                        Ok(reader) => reader,
-                        Err(error) => return drop(tx.blocking_send(Err(unreadable(&name, &error)))),
-                    };
-                    loop {
-                        let mut chunk = BytesMut::zeroed(CHUNK);
-                        match fill(&mut reader, &mut chunk) {
-                            Ok(0) => return,
-                            Ok(read) => {
-                                chunk.truncate(read);
-                                if tx.blocking_send(Ok(chunk.freeze())).is_err() {
-                                    return;
-                                }
-                            }
-                            Err(error) => return drop(tx.blocking_send(Err(unreadable(&name, &error)))),
-                        }
-                    }
-                });
+                let in_place = beside::is_in_place();
+                let all =
+                    local.length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default() / CHUNK + 2;
+                let (tx, rx) = mpsc::channel(if in_place { all } else { 2 });
+                // Nobody waits for it but who takes the chunks.
+                drop(beside::begin(move || {
+                    local.feed(
+                        |chunk| if in_place { tx.try_send(chunk).is_ok() } else { tx.blocking_send(chunk).is_ok() },
+                    );
+                    Ok(())
+                }));
                 Ok(Chunks(rx))
+            }
+        }
+    }
+
+    /// Reads it chunk by chunk in a blocking thread, until `send` says that nobody takes them any more.
+    fn feed(&self, send: impl Fn(Result<Bytes, Fault>) -> bool) {
+        let name = self.name();
+        let failed = |error: &io::Error| {
+            send(Err(unreadable(&name, error)));
+        };
+        let mut reader = match self.reader() {
+            Ok(reader) => reader,
+            Err(error) => return failed(&error),
+        };
+        loop {
+            let mut chunk = BytesMut::zeroed(CHUNK);
+            match fill(&mut reader, &mut chunk) {
+                Ok(0) => return,
+                Ok(read) => {
+                    chunk.truncate(read);
+                    if !send(Ok(chunk.freeze())) {
+                        return;
+                    }
+                }
+                Err(error) => return failed(&error),
             }
         }
     }

@@ -117,7 +117,7 @@ async fn hash(slice: &Slice, name: &str) -> Result<String, Fault> {
         std::io::copy(&mut slice.reader(), &mut to).map_err(|error| unreadable(&name, &error))?;
         Ok(to.finish().1)
     };
-    tokio::task::spawn_blocking(work).await.map_err(|error| super::content::stopped(&error))?
+    super::beside::begin(work).await
 }
 
 /// The manifest for layers and a configuration.

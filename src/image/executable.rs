@@ -13,8 +13,9 @@ use std::{
 use serde_json::json;
 
 use super::{
+    beside,
     choose::Shape,
-    content::{CHUNK, Content, fill, open_file, stopped},
+    content::{CHUNK, Content, fill, open_file},
     docker_save::assemble,
     document::{Config, digest, parse},
     elf::{self, Machine},
@@ -50,7 +51,7 @@ fn unusable(path: &str, why: impl std::fmt::Display) -> Fault {
 pub(super) async fn build(recipe: Recipe, workspace: &Path) -> Result<Prepared, Fault> {
     let workspace = workspace.to_owned();
     let work = move || build_now(&recipe, &workspace);
-    tokio::task::spawn_blocking(work).await.map_err(|error| stopped(&error))?
+    beside::begin(work).await
 }
 
 fn build_now(recipe: &Recipe, workspace: &Path) -> Result<Prepared, Fault> {

@@ -13,6 +13,7 @@
 //! of an image for another platform, and never keep or show a registry's password.
 
 mod archive;
+pub mod beside;
 mod build;
 mod check;
 mod choose;

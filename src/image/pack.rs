@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::OnceCell;
 
 use super::{
-    content::{CHUNK, Slice, fill, stopped, unreadable},
+    beside,
+    content::{CHUNK, Slice, fill, unreadable},
     memory::{Known, Memory},
     refused, spool,
 };
@@ -84,7 +85,7 @@ impl Unpacked {
                 let (layer, name, diff_id) = (self.layer.clone(), self.name.clone(), self.diff_id.clone());
                 let workspace = self.workspace.clone();
                 let work = move || compress(&layer, &name, &diff_id, &workspace);
-                let made = tokio::task::spawn_blocking(work).await.map_err(|error| stopped(&error))??;
+                let made = beside::begin(work).await?;
                 self.memory.remember_packed(&self.diff_id, &made.1);
                 Ok(made)
             })

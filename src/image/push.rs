@@ -16,9 +16,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::{Method, StatusCode};
 
 use super::{
-    Desk, Prepared, Pushed, Target,
+    Desk, Prepared, Pushed, Target, beside,
     check::{self, Expected, Room},
-    content::stopped,
     document,
     marks::Marks,
     memory::Memory,
@@ -222,9 +221,9 @@ impl Checks {
         let (stop, memory) = (self.stop.clone(), self.memory.clone());
         let (digest, diff_id) = (blob.digest.clone(), expected.diff_id.clone());
         // Begins at once, not when the first one asks for the verdict.
-        let checking = tokio::task::spawn_blocking(move || check::layer(&content, &expected, &stop));
+        let checking = beside::begin(move || check::layer(&content, &expected, &stop));
         Ok(verdict(async move {
-            let unpacked = checking.await.map_err(|error| stopped(&error))??;
+            let unpacked = checking.await?;
             if tar {
                 memory.remember_passed(&digest, diff_id.as_deref(), unpacked);
             }

@@ -5,9 +5,8 @@ use std::{fs::File, path::Path};
 use super::{
     Desk, Prepared,
     archive::{self, Archive},
-    build,
+    beside, build,
     choose::Shape,
-    content::stopped,
     docker_save,
     document::{Document, no_image},
     engine,
@@ -58,16 +57,14 @@ pub(super) async fn read_within(
     most: u64,
 ) -> Result<Prepared, Fault> {
     let (place, workspace) = (path.to_owned(), desk.workspace.clone());
-    let opening = tokio::task::spawn_blocking(move || archive::open(&place, &workspace, most));
-    let archive = opening.await.map_err(|error| stopped(&error))??;
+    let archive = beside::begin(move || archive::open(&place, &workspace, most)).await?;
     image_of(desk, &archive, reference, shape).await
 }
 
 /// Reads an archive that is an open file; `name` is how people call it.
 pub(super) async fn read_file(desk: &Desk<'_>, file: File, name: &str, shape: Shape) -> Result<Prepared, Fault> {
     let name = name.to_owned();
-    let opening = tokio::task::spawn_blocking(move || archive::open_file_of(file, &name));
-    let archive = opening.await.map_err(|error| stopped(&error))??;
+    let archive = beside::begin(move || archive::open_file_of(file, &name)).await?;
     image_of(desk, &archive, None, shape).await
 }
 

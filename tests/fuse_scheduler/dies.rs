@@ -166,6 +166,7 @@ impl Dying {
 const STOPPING: Span = Span::from_mins(5);
 
 fn run(seed: u64, fuse: &FusePolicy) -> Result<Death, String> {
+    labguard::image::beside::do_in_place();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(Dying { seed, fuse: fuse.clone() }.play())
 }

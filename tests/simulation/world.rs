@@ -61,7 +61,7 @@ pub struct Outcome {
 
 /// Runs one seed in a runtime of its own, always the same way.
 pub fn run_seed(seed: u64, loud: bool) -> Result<Outcome, String> {
-    fastrand::seed(seed);
+    labguard::image::beside::do_in_place();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let _log = loud.then(|| {
         // The SDK numbers its calls by chance while somebody listens to it, and shifts the jitter of its retries with
@@ -98,6 +98,8 @@ impl World {
         let latency = latency(&mut rng);
         let blueprint = Blueprint { epoch, apart, max_sessions: 100, ..Blueprint::new(seed, latency) };
         let house = House::build(blueprint).await;
+        // The name of its folder takes what it needs of chance: more where there is one of that name.
+        fastrand::seed(seed);
         let source = house.program(&["predictor", "serve"]);
         let mut policy = vary(lab::policy("lab", source), &mut rng, epoch);
         policy.task.environment = behaviour(&mut rng);

@@ -1,8 +1,7 @@
 //! Many seeded worlds, side by side; or one of them again.
 //!
-//! What a world comes to hangs on its seed, not on who plays it or when (but for the pace of the threads that pack its
-//! images). Guarantees: every seed is played, whatever became of the others; what failed is told with the command that
-//! plays it again.
+//! What a world comes to hangs on its seed alone, not on who plays it or when. Guarantees: every seed is played,
+//! whatever became of the others; what failed is told with the command that plays it again.
 
 use std::{fmt::Debug, ops::RangeInclusive, sync::Mutex};
 
