@@ -344,22 +344,30 @@ async fn a_guard_that_ended_an_idle_task_while_labguard_was_gone_has_ended_its_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_that_comes_early_by_the_tasks_clock_ends_the_session_by_the_limit_that_it_stood_for() {
-    for sentinel in [Sentinel::Own, Sentinel::Shell] {
-        let house = House::build(Blueprint { apart: 10 * 60_000, ..Blueprint::new(7, Latency::fast()) }).await;
-        let mut policy = guarded(&house);
-        policy.fuse.sentinel = sentinel;
-        // By the same clock the schedules would stop it at that very time.
-        policy.fuse.scheduler = false;
-        policy.limits.max_lifetime = policy.limits.lifetime;
-        let session = house.open(policy).await;
-        session.until_live().await;
-        let live = house.parts.clock.now();
-        let receipt = session.closed().await;
-        assert_eq!(receipt.cause, Some(Cause::Lifetime), "{}", receipt.cause_detail);
-        assert!(receipt.cause_detail.contains("its sentinel ended it at its deadline"), "{}", receipt.cause_detail);
-        assert!(receipt.ended_at.since(live) < Span::from_mins(55), "ten minutes early by labguard's clock");
-        assert_eq!(house.left(), Vec::<String>::new());
+async fn a_deadline_holds_by_the_tasks_clock_however_far_ours_is_from_it() {
+    for apart in [-10 * 60_000, 10 * 60_000] {
+        for (sentinel, dies) in [(Sentinel::Own, false), (Sentinel::Shell, false), (Sentinel::Shell, true)] {
+            let house = House::build(Blueprint { apart, ..Blueprint::new(7, Latency::fast()) }).await;
+            let mut policy = guarded(&house);
+            policy.fuse.sentinel = sentinel;
+            policy.fuse.scheduler = false;
+            policy.limits.max_lifetime = policy.limits.lifetime;
+            let (lifetime, opened) = (policy.limits.lifetime, house.parts.clock.now());
+            let session = house.open(policy).await;
+            session.until_live().await;
+            let lasted = if dies {
+                crash(session.lab).await;
+                stopped_after(&house, Duration::from_secs(2 * 3600)).await.expect("it ran on");
+                house.parts.clock.now().since(opened)
+            } else {
+                let receipt = session.closed().await;
+                assert_eq!(receipt.cause, Some(Cause::Lifetime), "{}", receipt.cause_detail);
+                assert_eq!(house.left(), Vec::<String>::new());
+                receipt.ended_at.since(opened)
+            };
+            let off = lasted.max(lifetime).saturating_sub(lasted.min(lifetime));
+            assert!(off < Span::from_mins(3), "{lasted} of {lifetime}, {apart} ms apart, {sentinel:?}");
+        }
     }
 }
 

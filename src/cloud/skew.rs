@@ -11,11 +11,8 @@ use aws_smithy_types::date_time::{DateTime, Format};
 
 use crate::{
     clock::Clock,
-    domain::model::{Span, Timestamp},
+    domain::model::{SAME_CLOCK, Span, Timestamp},
 };
-
-/// Less than that is the way of an answer, and the second that a date does not tell.
-const NOTABLE: u64 = 5_000;
 
 /// What the answers' dates say.
 #[derive(Clone, Debug)]
@@ -45,7 +42,7 @@ impl Skew {
 
     /// By how much AWS's clock is ahead of ours where it matters, in milliseconds.
     pub(crate) fn apart(&self) -> Apart {
-        Apart(self.ahead().filter(|ahead| ahead.unsigned_abs() >= NOTABLE).unwrap_or_default())
+        Apart(self.ahead().filter(|ahead| ahead.unsigned_abs() >= SAME_CLOCK).unwrap_or_default())
     }
 }
 

@@ -210,10 +210,10 @@ fn clock_apart(ahead: i64) -> Option<String> {
     if ahead.unsigned_abs() < APART {
         return None;
     }
-    let (way, acts) = if ahead > 0 { ("behind", "early") } else { ("ahead of", "late") };
+    let way = if ahead > 0 { "behind" } else { "ahead of" };
     Some(format!(
-        "this machine's clock is {by} {way} AWS's, so that what AWS does by the clock (schedules, a guard in the task) \
-         comes {by} too {acts}; set the clock (NTP)"
+        "this machine's clock is {by} {way} AWS's: what AWS does by the clock (schedules, a guard in the task) is set by AWS's, \
+         hours and a fixed end are this machine's; set the clock (NTP)"
     ))
 }
 
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(clock_apart(59_999), None);
         assert_eq!(clock_apart(-2_500), None);
         let said = clock_apart(600_400).unwrap();
-        assert!(said.contains("10m behind AWS's") && said.contains("10m too early"), "{said}");
+        assert!(said.contains("10m behind AWS's") && said.contains("is set by AWS's"), "{said}");
         assert!(clock_apart(-90_000).unwrap().contains("1m 30s ahead of AWS's"));
     }
 

@@ -134,10 +134,13 @@ pub(super) fn of_deadline(
     given: Option<Timestamp>,
 ) -> Option<(Cause, String, Stage)> {
     let (policy, now) = (turn.policy(), turn.now);
+    let given = given.map(|given| turn.seen.ours(given));
     let (fixed, cause) = fixed(turn).into_iter().min_by_key(|(at, _)| *at)?;
     let budget = policy.limits.max_budget.max(policy.limits.budget);
     let present = meter::deadline(&turn.record, policy, turn.rules.card, budget, now);
-    let is_fixed = given.map_or(present >= fixed, |given| given.as_secs() == fixed.as_secs());
+    // To the second, and to what two looks at another clock may differ by.
+    let near = |given: Timestamp| given.since(fixed).max(fixed.since(given)) < Span::from_secs(3);
+    let is_fixed = given.map_or(present >= fixed, near);
     if is_fixed {
         let longest = policy.limits.max_lifetime.max(policy.limits.lifetime);
         let (what, stage) = match cause {

@@ -39,6 +39,11 @@ fn serving(record: &Record) -> (ResourceKey, TaskFacts) {
 
 /// What becomes of a session whose guard ended its task.
 fn after(record: &Record, policy: &Policy, end: End, given: Option<Timestamp>, now: Timestamp) -> Plan {
+    look(record, policy, &stopped(record, end, given, now), now)
+}
+
+/// How its task is seen then.
+fn stopped(record: &Record, end: End, given: Option<Timestamp>, now: Timestamp) -> Observation {
     let (key, mut facts) = serving(record);
     facts.status = TaskStatus::Stopped;
     facts.wanted = false;
@@ -57,7 +62,7 @@ fn after(record: &Record, policy: &Policy, end: End, given: Option<Timestamp>, n
         fault: None,
     };
     let sightings = [(key, Observed::Present(sighting))].into();
-    look(record, policy, &Observation { sightings, ..Observation::default() }, now)
+    Observation { sightings, ..Observation::default() }
 }
 
 fn ended(plan: &Plan) -> Option<(Cause, Stage, String)> {
@@ -191,6 +196,21 @@ fn a_deadline_that_was_the_close_of_the_hours_ends_it_as_the_policy_says_for_the
             assert_eq!((cause, how_far), (Cause::HoursClosed, stage), "{detail}");
             assert!(detail.starts_with("its hours closed at"), "{detail}");
         }
+    }
+}
+
+#[test]
+fn a_guards_deadline_is_told_and_read_by_its_own_clock() {
+    let policy = guarded();
+    let (record, now) = running(&policy);
+    let lifetime = record.opened_at + policy.limits.max_lifetime.max(policy.limits.lifetime);
+    for ahead in [-3_600_000, 3_600_000_i64] {
+        let seen = Observation { clock_ahead: Some(ahead), ..Observation::default() };
+        let theirs = seen.theirs(lifetime);
+        assert_eq!(theirs.as_millis() - lifetime.as_millis(), ahead);
+        let seen = Observation { clock_ahead: Some(ahead), ..stopped(&record, End::Deadline, Some(theirs), now) };
+        let (cause, _, detail) = ended(&look(&record, &policy, &seen, now)).unwrap();
+        assert_eq!(cause, Cause::Lifetime, "{detail}");
     }
 }
 

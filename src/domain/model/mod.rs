@@ -47,7 +47,9 @@ pub use money::Money;
 pub use net::{
     Arming, FUSE_ROLE, NET_STOPPED, Net, NetState, SERVICE_DELETE, Scheduled, ScheduledCall, stops_of, twice,
 };
-pub use observation::{CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Unread, Want};
+pub use observation::{
+    CredentialReading, HealthReading, Observation, SAME_CLOCK, SentinelMeans, Sighting, Unread, Want,
+};
 pub use observed::Observed;
 pub use own_address::{OWN, OwnAddress};
 pub use phase::{Cause, Phase, Stage};
