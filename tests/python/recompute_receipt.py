@@ -127,12 +127,19 @@ class Session:
             thing["born"] = at if thing["born"] is None else thing["born"]
         elif effect in ("removed", "already_gone", "removal_requested"):
             self.end(at, thing)
+            self.forget_schedules_of(event["key"])
         elif effect == "not_ours":
             thing.update(ours=False, exists=False, never=event["action"] == "create", gone=at, hidden_at_end=self.hidden)
 
     def on_vanished(self, at, event):
         if event["key"] in self.things:
             self.end(at, self.things[event["key"]])
+            self.forget_schedules_of(event["key"])
+
+    def forget_schedules_of(self, key):
+        """A service's next life has schedules of its own, by the same names."""
+        if key.startswith("service/"):
+            self.scheduled -= {"service-delete", "service-delete-again"}
 
     on_task_lost = on_vanished
 
