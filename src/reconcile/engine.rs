@@ -38,7 +38,9 @@ use crate::{
     domain::{
         decide::{self, Rules},
         meter,
-        model::{Entry, Event, Observation, OwnAddress, Phase, Plan, RateCard, Record, SessionId, Span, Timestamp},
+        model::{
+            Entry, Event, Observation, OwnAddress, Phase, Plan, RateCard, Record, SessionId, Span, Step, Timestamp,
+        },
         policy::{ActivityPolicy, Insights, Policy},
     },
     journal::{Journal, JournalError},
@@ -402,13 +404,25 @@ impl Engine {
             let stepped = !steps.is_empty();
             self.publish(slot, &plan, &fresh).await;
             if stepped {
-                executor::execute(self, slot, &carried, steps).await;
+                self.carry_out(slot, &carried, steps, now).await;
             } else {
                 observation = Some(fresh);
             }
         }
         tracing::debug!("many rounds in one turn; the next turn goes on");
         Some(self.clock.now() + Span::from_millis(200))
+    }
+
+    /// Does what was decided. A limit never waits for schedules, either: where many sessions move theirs, AWS's pace takes
+    /// minutes, and whatever of them is not set by then is set or removed with what the limit brings.
+    async fn carry_out(self: &Arc<Self>, slot: &Slot, carried: &Record, steps: Vec<Step>, now: Timestamp) {
+        let moves_only = steps.iter().all(|step| matches!(step, Step::Arm { .. }));
+        let next_limit = slot.status.borrow().limits.iter().map(|limit| limit.at).filter(|at| *at > now).min();
+        let doing = executor::execute(self, slot, carried, steps);
+        match next_limit.filter(|_| moves_only) {
+            Some(at) => drop(tokio::time::timeout(at.since(now).as_duration(), doing).await),
+            None => drop(doing.await),
+        }
     }
 
     /// What a decision wants to know. A limit never waits for AWS: one that is reached needs no look, and a look that
