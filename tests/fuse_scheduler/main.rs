@@ -90,6 +90,26 @@ async fn where_our_clock_is_wrong_the_schedules_are_right_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_does_not_wait_for_schedules_that_are_slow_to_move() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    policy.limits.max_lifetime = policy.limits.lifetime;
+    let (lifetime, opened) = (policy.limits.lifetime, house.parts.clock.now());
+    let session = house.open(policy).await;
+    session.until_live().await;
+    session.until("in the net", |status| scheduler(status).state == NetWord::Holds).await;
+    // As with many sessions that move theirs at the same time.
+    house.sandbox.add_fault("scheduler:UpdateSchedule=slow(8s)".parse().unwrap());
+    let ended = session.until("ending", |status| status.ending.is_some()).await;
+    let late = ended.at.since(opened + lifetime);
+    assert!(ended.at >= opened + lifetime && late < Span::from_secs(3), "{late} late: {:?}", ended.ending);
+    assert!(house.sandbox.calls()["scheduler:UpdateSchedule"] > 0, "nothing was moved");
+    session.closed().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whatever_answer_is_lost_the_net_is_made_and_removed() {
     for operation in [
         "scheduler:CreateScheduleGroup",
