@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::{sync::Mutex, time::Instant};
 
 /// AWS's bucket size and refill per second, by group.
-const GROUPS: [(Group, f64, f64); 17] = [
+const GROUPS: [(Group, f64, f64); 18] = [
     (Group::ClusterModify, 20.0, 1.0),
     (Group::ClusterRead, 50.0, 20.0),
     (Group::DefinitionModify, 20.0, 1.0),
@@ -22,6 +22,8 @@ const GROUPS: [(Group, f64, f64); 17] = [
     (Group::Ec2Modify, 50.0, 5.0),
     (Group::LogsModify, 10.0, 5.0),
     (Group::Metrics, 500.0, 500.0),
+    // CreateSchedule outside us-east-1, where it is 5,000 a second; of UpdateSchedule the same is taken.
+    (Group::Schedules, 250.0, 250.0),
     // Not published, kept low. Each service counts its own: whose account this is must not queue behind removals.
     (Group::Identity, 25.0, 12.5),
     (Group::Iam, 25.0, 12.5),
@@ -45,6 +47,7 @@ pub(crate) enum Group {
     Ec2Modify,
     LogsModify,
     Metrics,
+    Schedules,
     Identity,
     Iam,
     Registry,
@@ -66,6 +69,7 @@ impl Group {
             "ecs:DescribeServices" => Group::ServiceRead,
             "logs:CreateLogGroup" | "logs:DeleteLogGroup" | "logs:PutRetentionPolicy" => Group::LogsModify,
             "cloudwatch:PutMetricData" => Group::Metrics,
+            "scheduler:CreateSchedule" | "scheduler:UpdateSchedule" => Group::Schedules,
             _ if operation.starts_with("ec2:Describe") => Group::Ec2Read,
             _ if operation.starts_with("ec2:") => Group::Ec2Modify,
             _ if operation.starts_with("sts:") => Group::Identity,
@@ -138,6 +142,16 @@ mod tests {
         for operation in ["iam:DeleteRole", "ecr:DeleteRepository", "tagging:GetResources", "ecs:DeleteCluster"] {
             assert_ne!(Group::of(operation), identity, "{operation}");
         }
+    }
+
+    /// A session sets a dozen schedules as it comes up, and a dozen again in its last minutes.
+    #[tokio::test(start_paused = true)]
+    async fn the_schedules_of_many_sessions_at_once_are_set_within_seconds() {
+        let (pace, start) = (Pace::new(), Instant::now());
+        for _ in 0..100 * 12 {
+            pace.take("scheduler:UpdateSchedule").await;
+        }
+        assert!(start.elapsed() <= Duration::from_secs(6), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
