@@ -9,10 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::date_time::{DateTime, Format};
 
-use crate::{
-    clock::Clock,
-    domain::model::{SAME_CLOCK, Span, Timestamp},
-};
+use crate::{clock::Clock, domain::model::Apart};
 
 /// What the answers' dates say.
 #[derive(Clone, Debug)]
@@ -40,31 +37,9 @@ impl Skew {
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// By how much AWS's clock is ahead of ours where it matters, in milliseconds.
+    /// The same, where it matters.
     pub(crate) fn apart(&self) -> Apart {
-        Apart(self.ahead().filter(|ahead| ahead.unsigned_abs() >= SAME_CLOCK).unwrap_or_default())
-    }
-}
-
-/// By how many milliseconds AWS's clock is ahead of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Apart(i64);
-
-impl Apart {
-    /// An instant of ours by AWS's clock.
-    pub(crate) fn theirs(self, ours: Timestamp) -> Timestamp {
-        Timestamp::from_millis(ours.as_millis().saturating_add(self.0))
-    }
-
-    /// An instant of AWS's by our clock.
-    pub(crate) fn ours(self, theirs: Timestamp) -> Timestamp {
-        Timestamp::from_millis(theirs.as_millis().saturating_sub(self.0))
-    }
-
-    /// The same in whole minutes: what is told by the minute stays so.
-    pub(crate) fn in_minutes(self) -> Self {
-        let minute = i64::try_from(Span::from_mins(1).as_millis()).unwrap_or(i64::MAX);
-        Self((self.0 + self.0.signum() * minute / 2) / minute * minute)
+        Apart::by(self.ahead())
     }
 }
 
@@ -73,6 +48,7 @@ mod tests {
     use aws_smithy_types::body::SdkBody;
 
     use super::*;
+    use crate::domain::model::Timestamp;
 
     fn answer(date: Option<&str>) -> HttpResponse {
         let mut answer = http::Response::builder().status(200);
@@ -94,20 +70,5 @@ mod tests {
         assert_eq!(skew.ahead(), Some(600_000));
         skew.note(&answer(Some("Wed, 25 Nov 2026 11:59:58 GMT")));
         assert_eq!(skew.ahead(), Some(-2_000));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn instants_go_over_and_back_and_the_way_of_an_answer_counts_as_nothing() {
-        let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
-        let skew = Skew::by(Clock::simulated(now));
-        assert_eq!(skew.apart(), Apart(0));
-        skew.note(&answer(Some("Wed, 25 Nov 2026 11:59:57 GMT")));
-        assert_eq!(skew.apart(), Apart(0));
-        skew.note(&answer(Some("Wed, 25 Nov 2026 11:50:10 GMT")));
-        let apart = skew.apart();
-        assert_eq!(apart.theirs(now).to_string(), "2026-11-25T11:50:10Z");
-        assert_eq!(apart.ours(apart.theirs(now)), now);
-        assert_eq!(apart.in_minutes(), Apart(-600_000));
-        assert_eq!((Apart(89_999).in_minutes(), Apart(-90_000).in_minutes()), (Apart(60_000), Apart(-120_000)));
     }
 }

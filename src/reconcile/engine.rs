@@ -417,9 +417,8 @@ impl Engine {
     /// minutes, and whatever of them is not set by then is set or removed with what the limit brings.
     async fn carry_out(self: &Arc<Self>, slot: &Slot, carried: &Record, steps: Vec<Step>, now: Timestamp) {
         let moves_only = steps.iter().all(|step| matches!(step, Step::Arm { .. }));
-        let next_limit = slot.status.borrow().limits.iter().map(|limit| limit.at).filter(|at| *at > now).min();
         let doing = executor::execute(self, slot, carried, steps);
-        match next_limit.filter(|_| moves_only) {
+        match slot.next_limit(now).filter(|_| moves_only) {
             Some(at) => drop(tokio::time::timeout(at.since(now).as_duration(), doing).await),
             None => drop(doing.await),
         }
@@ -435,9 +434,8 @@ impl Engine {
             return known;
         }
         let wants = decide::wants(record, rules.policy, &known, now);
-        let next_limit = slot.status.borrow().limits.iter().map(|limit| limit.at).filter(|at| *at > now).min();
         let looking = observe::observe(self, slot, record, rules.policy, &wants);
-        match next_limit {
+        match slot.next_limit(now) {
             Some(at) => {
                 let looked = tokio::time::timeout(at.since(now).as_duration(), looking).await;
                 looked.unwrap_or_else(|_| observe::known(self, slot, record, rules.policy))

@@ -1,8 +1,8 @@
 //! Renews the lease of a task's sentinel, so that the task lives while labguard does, and not much longer.
 //!
 //! Guarantees: never promises beyond the instant that the last plan gave; asks so often that three renewals in a row
-//! may fail before the lease ends, however long that is. Must never end a task: how renewals go is written down, and the slot is woken when that
-//! has changed for good (at most once in a quarter of a lease), so that the loop tells of it.
+//! may fail before the lease ends, however long that is. Must never end a task: how renewals go is written down, and the
+//! slot is woken when that has changed for good (at most once in a quarter of a lease), so that the loop tells of it.
 
 use std::sync::{Arc, Mutex, atomic::Ordering};
 

@@ -152,7 +152,12 @@ impl Slot {
         self.journal(&mut state, engine, events, durability).await
     }
 
-    /// The same for what was decided at `version`; where anything was applied since, nothing is written, and it says false.
+    /// When the next of its limits is reached that lies ahead, as was last told.
+    pub(super) fn next_limit(&self, now: Timestamp) -> Option<Timestamp> {
+        self.status.borrow().limits.iter().map(|limit| limit.at).filter(|at| *at > now).min()
+    }
+
+    /// The same as [`Slot::write`] for what was decided at `version`; where anything was applied since, nothing is written, and it says false.
     /// Judged under the lock: a request may be on its way to the disk when the decision is made.
     ///
     /// # Errors

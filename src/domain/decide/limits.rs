@@ -134,7 +134,7 @@ pub(super) fn of_deadline(
     given: Option<Timestamp>,
 ) -> Option<(Cause, String, Stage)> {
     let (policy, now) = (turn.policy(), turn.now);
-    let given = given.map(|given| turn.seen.ours(given));
+    let given = given.map(|given| turn.seen.apart().ours(given));
     let (fixed, cause) = fixed(turn).into_iter().min_by_key(|(at, _)| *at)?;
     let budget = policy.limits.max_budget.max(policy.limits.budget);
     let present = meter::deadline(&turn.record, policy, turn.rules.card, budget, now);

@@ -53,7 +53,7 @@ fn lease_ends(turn: &Turn<'_>) -> Option<Timestamp> {
     let reading = reading(turn)?;
     let told = reading.lease_ends.or_else(|| {
         let (_, task) = serving(&turn.record, turn.policy())?;
-        let started = turn.seen.ours(task.task.as_ref()?.started_at?);
+        let started = turn.seen.apart().ours(task.task.as_ref()?.started_at?);
         let lease = first_lease(turn);
         // One that lives beyond its first lease was renewed by the labguard before.
         let first = started + lease;
@@ -65,7 +65,7 @@ fn lease_ends(turn: &Turn<'_>) -> Option<Timestamp> {
 /// The hard end that its task was given.
 fn hard_end(turn: &Turn<'_>) -> Option<Timestamp> {
     let given = serving(&turn.record, turn.policy())?.1.task.as_ref()?.sentinel_deadline?;
-    Some(turn.seen.ours(given))
+    Some(turn.seen.apart().ours(given))
 }
 
 /// When the sentinel ends the task, unless labguard says otherwise before.

@@ -188,7 +188,7 @@ pub(super) fn orders(turn: &Turn<'_>) -> Result<Option<SentinelOrders>, ()> {
     let deadline = |budget| meter::deadline(&turn.record, policy, turn.rules.card, budget, turn.now);
     // The hard end: no extension reaches beyond it. The present one goes into the lease, which labguard renews.
     let hard = deadline(policy.limits.max_budget.max(policy.limits.budget)).max(turn.now);
-    let mut environment = vec![(sentinel::DEADLINE.to_owned(), turn.seen.theirs(hard).as_secs().to_string())];
+    let mut environment = vec![(sentinel::DEADLINE.to_owned(), turn.seen.apart().theirs(hard).as_secs().to_string())];
     if guard(turn) == Sentinel::Own {
         let key = turn.seen.sentinel.as_ref().map(|means| means.key.clone()).ok_or(())?;
         let soft = deadline(limits::budget(&turn.record, policy));

@@ -206,7 +206,7 @@ fn a_guards_deadline_is_told_and_read_by_its_own_clock() {
     let lifetime = record.opened_at + policy.limits.max_lifetime.max(policy.limits.lifetime);
     for ahead in [-3_600_000, 3_600_000_i64] {
         let seen = Observation { clock_ahead: Some(ahead), ..Observation::default() };
-        let theirs = seen.theirs(lifetime);
+        let theirs = seen.apart().theirs(lifetime);
         assert_eq!(theirs.as_millis() - lifetime.as_millis(), ahead);
         let seen = Observation { clock_ahead: Some(ahead), ..stopped(&record, End::Deadline, Some(theirs), now) };
         let (cause, _, detail) = ended(&look(&record, &policy, &seen, now)).unwrap();

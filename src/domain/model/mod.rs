@@ -3,6 +3,7 @@
 //! Pure: no I/O, no async, no clock, no logging. Everything here is a value that can be journalled.
 
 pub mod activity;
+mod apart;
 mod apply;
 pub mod budget;
 pub mod calendar;
@@ -33,6 +34,7 @@ pub mod time;
 mod wishes;
 
 pub use activity::{Sign, Source, SourceReading, Trust};
+pub use apart::Apart;
 pub use budget::{BudgetReading, Measure, Period, Pool, Scope, Threshold};
 pub use calendar::{Bucket, Stretch, TimeZone, UnknownZone};
 pub use cost::{Charge, ChargeQuery, CostQuery, CostReport, Cut, Share, Slice};
@@ -47,9 +49,7 @@ pub use money::Money;
 pub use net::{
     Arming, FUSE_ROLE, NET_STOPPED, Net, NetState, SERVICE_DELETE, Scheduled, ScheduledCall, stops_of, twice,
 };
-pub use observation::{
-    CredentialReading, HealthReading, Observation, SAME_CLOCK, SentinelMeans, Sighting, Unread, Want,
-};
+pub use observation::{CredentialReading, HealthReading, Observation, SentinelMeans, Sighting, Unread, Want};
 pub use observed::Observed;
 pub use own_address::{OWN, OwnAddress};
 pub use phase::{Cause, Phase, Stage};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     activity::SourceReading,
+    apart::Apart,
     budget::BudgetReading,
     fault::Fault,
     observed::Observed,
@@ -181,25 +182,11 @@ pub struct Observation {
     pub budgets: Vec<BudgetReading>,
 }
 
-/// Clocks that are less apart than so many milliseconds count as one: it is the way of an answer, and the second that its date
-/// does not tell.
-pub const SAME_CLOCK: u64 = 5_000;
-
 impl Observation {
-    fn apart(&self) -> i64 {
-        self.clock_ahead.filter(|ahead| ahead.unsigned_abs() >= SAME_CLOCK).unwrap_or_default()
-    }
-
-    /// An instant of ours by AWS's clock, which is the one inside the task.
+    /// How far AWS's clock, which is the one inside the task, and ours are apart.
     #[must_use]
-    pub fn theirs(&self, ours: Timestamp) -> Timestamp {
-        Timestamp::from_millis(ours.as_millis().saturating_add(self.apart()))
-    }
-
-    /// An instant of AWS's by our clock.
-    #[must_use]
-    pub fn ours(&self, theirs: Timestamp) -> Timestamp {
-        Timestamp::from_millis(theirs.as_millis().saturating_sub(self.apart()))
+    pub fn apart(&self) -> Apart {
+        Apart::by(self.clock_ahead)
     }
 
     /// What was seen of one resource; unknown when not looked at.
