@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench scale` prints, for `LABGUARD_BENCH_SESSIONS` sessions (10,000 by default):
 //! CPU per turn, memory per session (engine and sandbox together), guard latency (limit crossed → stop
-//! intended) p50/p99 in simulated time, and for one session the teardown's simulated wall time as a ratio
+//! intended, and → StopTask answered) p50/p99 in simulated time: of sessions whose limits are crossed one after another,
+//! and of `LABGUARD_BENCH_TOGETHER` (500) that all have the same end; and for one session the teardown's simulated wall time as a ratio
 //! to the critical path of the simulated latencies and to the same steps done one after another.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -34,8 +35,10 @@ fn main() {
         20
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let together = knob("LABGUARD_BENCH_TOGETHER", 500).min(sessions);
     runtime.block_on(async {
-        crowd(sessions).await;
+        crowd(sessions, Ends::AsTheyCame).await;
+        crowd(together, Ends::Together).await;
         teardown().await;
     });
 }
@@ -58,7 +61,14 @@ fn resident_bytes() -> usize {
     statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or_default() * 4096
 }
 
-async fn crowd(sessions: usize) {
+/// When the limits of many sessions are crossed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    AsTheyCame,
+    Together,
+}
+
+async fn crowd(sessions: usize, ends: Ends) {
     let house = house(Latency::aws_like(), sessions).await;
     let House { sandbox, parts, .. } = &house;
     let mut policy = lab::policy("crowd", house.program(&[]));
@@ -68,6 +78,11 @@ async fn crowd(sessions: usize) {
     let opening = Duration::from_millis(1500) * u32::try_from(sessions).unwrap();
     let lifetime = Span::from_millis(u64::try_from(opening.as_millis()).unwrap()) + Span::from_mins(60);
     (policy.limits.lifetime, policy.limits.max_lifetime) = (lifetime, lifetime);
+    let end = parts.clock.now() + lifetime;
+    if ends == Ends::Together {
+        policy.limits.ends_at = Some(end);
+        (policy.limits.lifetime, policy.limits.max_lifetime) = (lifetime + lifetime, lifetime + lifetime);
+    }
     (policy.limits.budget, policy.limits.max_budget) =
         (Money::from_nanos(100_000_000_000), Money::from_nanos(100_000_000_000));
     policy.health.interval = Span::from_secs(60);
@@ -75,8 +90,9 @@ async fn crowd(sessions: usize) {
     policy.activity.metrics_path = None;
     let before = resident_bytes();
     let lab = Lab::start(parts, BTreeMap::from([("crowd".to_owned(), policy)]), None).await;
+    let mut ids = Vec::with_capacity(sessions);
     for _ in 0..sessions {
-        lab.engine.up("crowd".to_owned()).await.unwrap();
+        ids.push(lab.engine.up("crowd".to_owned()).await.unwrap());
         tokio::time::sleep(opening / u32::try_from(sessions).unwrap()).await;
     }
     let running = |lab: &Lab| lab.engine.list().iter().filter(|status| status.url.is_some()).count();
@@ -102,23 +118,29 @@ async fn crowd(sessions: usize) {
     while !parts.journal.records(Which::Open).await.unwrap().is_empty() {
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
-    let mut latencies = Vec::with_capacity(sessions);
-    for status in lab.engine.list() {
-        let entries = parts.journal.entries(&status.id).await.unwrap();
-        let limit = status.opened_at + lifetime;
-        let stop = entries.iter().find(|entry| {
-            matches!(&entry.event, Event::Intended { key, action: Action::Stop, .. } if key.kind == ResourceKind::Task)
-        });
-        latencies.push(stop.map_or(u64::MAX, |entry| entry.at.since(limit).as_millis()));
+    let (mut intended, mut answered) = (Vec::with_capacity(sessions), Vec::with_capacity(sessions));
+    for id in ids {
+        let entries = parts.journal.entries(&id).await.unwrap();
+        let limit = if ends == Ends::Together { end } else { entries[0].at + lifetime };
+        let of_task = |key: &ResourceKey| key.kind == ResourceKind::Task;
+        let late = |is: &dyn Fn(&Event) -> bool| {
+            entries.iter().find(|entry| is(&entry.event)).map_or(u64::MAX, |entry| entry.at.since(limit).as_millis())
+        };
+        let stops = |event: &Event| matches!(event, Event::Intended { key, action: Action::Stop, .. } if of_task(key));
+        let done = |event: &Event| matches!(event, Event::Done { key, action: Action::Stop, .. } if of_task(key));
+        intended.push(late(&stops));
+        answered.push(late(&done));
     }
-    latencies.sort_unstable();
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
-    println!(
-        "guard latency                p50 {} ms, p99 {} ms, max {} ms (simulated; lifetime crossed → stop intended)",
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
+    for (what, mut latencies) in [("stop intended", intended), ("StopTask answered", answered)] {
+        latencies.sort_unstable();
+        let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
+        println!(
+            "guard latency                p50 {} ms, p99 {} ms, max {} ms (simulated; {ends:?}: limit crossed → {what})",
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+    }
     println!("left after all have ended    {}", sandbox.leftovers().len());
     lab.stop().await;
 }
