@@ -47,6 +47,32 @@ fn without_a_daemon_every_client_command_is_4_and_tells_how_to_start_one() {
 }
 
 #[test]
+fn the_demo_never_leaves_the_sandbox() {
+    let home = tempfile::tempdir().unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_labguard"))
+        .arg("demo")
+        .env("HOME", home.path())
+        .env("LABGUARD__AWS__SANDBOX__ENABLED", "false")
+        .output()
+        .unwrap();
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(3), "{said}");
+    assert!(said.contains("never on AWS") && said.contains("LABGUARD__AWS__SANDBOX__ENABLED"), "{said}");
+}
+
+#[test]
+fn an_address_without_a_scheme_is_one_of_http() {
+    let home = tempfile::tempdir().unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_labguard"))
+        .args(["status", "--daemon", "127.0.0.1:1"])
+        .env("HOME", home.path())
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(4));
+    assert!(text(&done.stderr).contains("no labguard daemon at http://127.0.0.1:1 (connection refused)"));
+}
+
+#[test]
 fn mistakes_in_the_configuration_are_3_and_all_named() {
     let output = labguard(&["config", "check", "--set", "daemon.lisen=x", "--set", "daemon.max_sessions=0"]);
     let talk = text(&output.stderr);

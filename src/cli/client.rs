@@ -3,7 +3,10 @@
 //! Guarantees: it only ever talks to the one daemon (no proxies, no redirects); the token is read from the
 //! daemon's own file and never printed; every failure says what to do next.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use futures::StreamExt as _;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, redirect::Policy};
@@ -12,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::error::CliError;
 use crate::{
     api::{
-        AuthError, Problem, read_token,
+        AuthError, Problem, ProblemCode, read_token,
         wire::{Accepted, ChargesQuery, CostQuery, OpenLease, OpenSession, Ready, Reason, Reconcile, Sweep, Touch},
     },
     domain::model::{CostReport, Entry, Estimate, Extension, Receipt, Span},
@@ -22,8 +25,10 @@ use crate::{
     },
 };
 
-/// How long an answer may take; the cloud may be asked meanwhile.
-const ANSWER_WITHIN: Duration = Duration::from_secs(310);
+/// How long an answer may take: a little longer than the daemon gives itself, so that its own words arrive.
+const ANSWER_WITHIN: Duration = Duration::from_secs(35);
+/// The same where the daemon asks AWS for all that is there before it answers.
+const CLOUD_WITHIN: Duration = Duration::from_secs(310);
 /// How long a daemon may take to say that it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(4);
 /// Tries, a second apart, to find a daemon again that went away: when it is restarted it comes back.
@@ -34,6 +39,8 @@ pub const RECONNECTS: u32 = 10;
 pub struct Client {
     url: String,
     token: String,
+    /// Where that is from.
+    token_file: PathBuf,
     http: reqwest::Client,
 }
 
@@ -46,7 +53,7 @@ impl Client {
         let url = url.trim_end_matches('/').to_owned();
         let http = connector(&url)?;
         match read_token(token_file) {
-            Ok(token) => Ok(Self { url, token, http }),
+            Ok(token) => Ok(Self { url, token, token_file: token_file.to_owned(), http }),
             Err(source) => {
                 // Without a daemon the token file is not what is missing.
                 if let Err(error) = http.get(format!("{url}/healthz")).send().await {
@@ -67,7 +74,7 @@ impl Client {
     /// When nobody answers there, or somebody else.
     pub async fn ready(url: &str) -> Result<Ready, CliError> {
         let url = url.trim_end_matches('/').to_owned();
-        let asker = Self { http: connector(&url)?, url, token: String::new() };
+        let asker = Self { http: connector(&url)?, url, token: String::new(), token_file: PathBuf::new() };
         let request = asker.http.get(format!("{}/readyz", asker.url)).timeout(READY_WITHIN);
         let response = request.send().await.map_err(|error| unreachable(&asker.url, error))?;
         // One that stands still says so with this status, in the same words.
@@ -90,6 +97,9 @@ impl Client {
         }
         let status = response.status();
         match response.json::<Problem>().await {
+            Ok(problem) if problem.code == ProblemCode::Unauthorized && !self.token.is_empty() => {
+                Err(CliError::WrongToken { url: self.url.clone(), file: self.token_file.clone() })
+            }
             Ok(problem) => Err(CliError::Problem(problem)),
             Err(_) => Err(CliError::Foreign { url: self.url.clone(), why: format!("it answered {status}") }),
         }
@@ -251,7 +261,7 @@ impl Client {
     /// See [`Client::sessions`].
     pub async fn reconcile(&self, name: &str, yes: bool) -> Result<Receipt, CliError> {
         let path = format!("/sessions/{}/reconcile", segment(name));
-        self.value(self.request(Method::POST, &path).json(&Reconcile { yes }), ANSWER_WITHIN).await
+        self.value(self.request(Method::POST, &path).json(&Reconcile { yes }), CLOUD_WITHIN).await
     }
 
     /// Lines of cost, as they are to be written.
@@ -271,7 +281,7 @@ impl Client {
     /// See [`Client::sessions`].
     pub async fn sweep(&self, remove: bool, sessions: &[String]) -> Result<SweepReport, CliError> {
         let asked = Sweep { remove, sessions: sessions.to_vec() };
-        self.value(self.request(Method::POST, "/sweep").json(&asked), ANSWER_WITHIN).await
+        self.value(self.request(Method::POST, "/sweep").json(&asked), CLOUD_WITHIN).await
     }
 
     /// The removal's report as it changes.
@@ -390,6 +400,9 @@ fn unreachable(url: &str, error: reqwest::Error) -> CliError {
     if !error.is_connect() && !error.is_timeout() {
         return CliError::Broken { url: url.to_owned(), source: error };
     }
+    if error.is_timeout() && !error.is_connect() {
+        return CliError::Late { url: url.to_owned() };
+    }
     let mut why = if error.is_timeout() { "no answer in time" } else { "cannot connect" };
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {
@@ -494,11 +507,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_daemon_that_does_not_answer_is_not_a_missing_one() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client =
+            Client { url: url.clone(), token: "t".into(), token_file: PathBuf::new(), http: connector(&url).unwrap() };
+        let asked = client.value::<Ready>(client.request(Method::GET, "/sessions"), Duration::from_millis(200)).await;
+        let error = asked.unwrap_err();
+        assert_eq!((error.code(), error.exit_code()), ("timeout", ExitCode::Internal));
+        assert!(error.to_string().contains("does not answer in time"), "{error}");
+    }
+
+    #[tokio::test]
     async fn a_wrong_token_is_a_problem_of_reaching_it() {
         let (_engine, mut client, _daemon) = daemon().await;
         client.token = "0".repeat(64);
-        let Err(CliError::Problem(problem)) = client.sessions().await else { panic!("it was let in") };
-        assert_eq!(problem.code, ProblemCode::Unauthorized);
+        let Err(error) = client.sessions().await else { panic!("it was let in") };
+        assert_eq!((error.code(), error.exit_code()), ("unauthorized", ExitCode::NoDaemon));
+        assert!(error.to_string().contains("refuses the token of ") && error.to_string().contains("--state-dir"));
     }
 
     #[test]

@@ -94,7 +94,11 @@ impl Context {
     }
 
     fn url(&self, daemon: &DaemonSettings) -> String {
-        self.global.daemon.clone().unwrap_or_else(|| format!("http://{}", daemon.address()))
+        match &self.global.daemon {
+            Some(given) if given.contains("://") => given.clone(),
+            Some(given) => format!("http://{given}"),
+            None => format!("http://{}", daemon.address()),
+        }
     }
 
     /// `[daemon]`. What is wrong elsewhere is no matter of who only asks: a daemon that runs keeps what it had.

@@ -29,6 +29,20 @@ pub enum CliError {
         /// The address.
         url: String,
     },
+    /// A daemon is there and does not answer.
+    #[error("the labguard daemon at {url} does not answer in time; see its log, and restart it if it stays so")]
+    Late {
+        /// The address.
+        url: String,
+    },
+    /// The daemon has another token than the one it was shown.
+    #[error("the daemon at {url} refuses the token of {}: it is another user's, or keeps its state elsewhere; give the daemon's folder with --state-dir", file.display())]
+    WrongToken {
+        /// The address.
+        url: String,
+        /// Where the token is from.
+        file: PathBuf,
+    },
     /// The daemon's token file is not there or not usable.
     #[error("the daemon at {url} cannot be asked: {why}; give the daemon's folder with --state-dir")]
     NoToken {
@@ -131,6 +145,7 @@ impl CliError {
             CliError::NoDaemon { .. }
             | CliError::StandsStill { .. }
             | CliError::NoToken { .. }
+            | CliError::WrongToken { .. }
             | CliError::Foreign { .. }
             | CliError::Broken { .. } => ExitCode::NoDaemon,
             CliError::Problem(problem) => match problem.code {
@@ -165,7 +180,9 @@ impl CliError {
             CliError::Refresh(RefreshError::Sandbox) => ExitCode::Refused,
             CliError::NoPrices { .. } => ExitCode::NotFound,
             CliError::Mistakes(_) | CliError::Configuration(_) => ExitCode::Configuration,
-            CliError::Local { .. } | CliError::File { .. } | CliError::Predictor(_) => ExitCode::Internal,
+            CliError::Late { .. } | CliError::Local { .. } | CliError::File { .. } | CliError::Predictor(_) => {
+                ExitCode::Internal
+            }
             CliError::Start { code, .. } => *code,
             CliError::NoJson(_) => ExitCode::Usage,
             CliError::Interrupted(_) => ExitCode::Interrupted,
@@ -179,6 +196,8 @@ impl CliError {
             CliError::NoDaemon { .. } => "no_daemon",
             CliError::StandsStill { .. } => "stands_still",
             CliError::NoToken { .. } => "no_token",
+            CliError::Late { .. } => "timeout",
+            CliError::WrongToken { .. } => "unauthorized",
             CliError::Problem(problem) => problem.code.name(),
             CliError::Command(error) => Problem::from(error.clone()).code.name(),
             CliError::Foreign { .. } => "foreign",
@@ -202,7 +221,8 @@ impl CliError {
         match self {
             CliError::NoDaemon { .. } => Some("start one with `labguard run`"),
             CliError::StandsStill { .. } => Some("restart it, its log has more"),
-            CliError::NoToken { .. } => Some("give the daemon's folder with --state-dir"),
+            CliError::NoToken { .. } | CliError::WrongToken { .. } => Some("give the daemon's folder with --state-dir"),
+            CliError::Late { .. } => Some("see its log, and restart it if it stays so"),
             CliError::Mistakes(_) => Some("mend what is listed; `labguard config check` looks again"),
             CliError::NoPrices { .. } => {
                 Some("give prices in [rates.REGION], or take AWS's with `labguard rates import`")

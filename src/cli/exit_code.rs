@@ -98,8 +98,9 @@ impl ExitCode {
             text.push_str(&format!("| {} | {} |\n", code.number(), code.meaning()));
         }
         text.push_str(
-            "\nWith `--json` an error is one object, on the last line of stderr; warnings stay lines of text before it, and a wrong\n\
-             command line (2) is told in text:\n\n\
+            "\nWith `--json` an error is one object, on the last line of stderr; warnings stay lines of text before it. A wrong command\n\
+             line (2) is told in text, and so is how something ended that has its document on stdout (`up`, `sweep`) or that has no\n\
+             JSON form (`with-lease`):\n\n\
              ```json\n\
              {\"error\":{\"code\":\"no_daemon\",\"message\":\"no labguard daemon at …\",\"advice\":\"start one with `labguard run`\",\"exit_code\":4}}\n\
              ```\n\n\

@@ -33,6 +33,12 @@ impl Signals {
         (count, Self(signals))
     }
 
+    /// How many came so far.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        *self.0.borrow()
+    }
+
     /// Waits for the `nth` signal, counted from the start.
     pub async fn nth(&mut self, nth: u32) {
         if self.0.wait_for(|count| *count >= nth).await.is_err() {

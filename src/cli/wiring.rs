@@ -37,6 +37,8 @@ pub(super) struct Hosted {
     pub api_url: Option<String>,
     /// Names of the policies it knows.
     pub policies: Vec<String>,
+    /// Whether its log is read by people: what is told beside it may be lines of text.
+    pub human_log: bool,
     /// Ends it by policy: what is kept or torn down, in words, and whether anything is left that should not be.
     pub drain: Box<dyn FnOnce() -> BoxFuture<'static, Drained> + Send>,
 }
@@ -64,7 +66,7 @@ pub(super) async fn start(context: &Context) -> Result<Hosted, CliError> {
     let hangups = daemon::hangups();
     let request = context.request();
     let mut settings = context.settings()?;
-    begin_log(context, &settings, &settings.daemon.log_level)?;
+    let human_log = begin_log(context, &settings, &settings.daemon.log_level)?;
     take_in(&mut settings)?;
     for warning in settings.warnings_at(Clock::System.now()) {
         tracing::warn!("{warning}");
@@ -73,7 +75,7 @@ pub(super) async fn start(context: &Context) -> Result<Hosted, CliError> {
     let options = StartOptions { api: true, launcher: launcher()? };
     let mut daemon = daemon::start(settings.clone(), options).await.map_err(refused)?;
     daemon.reload_on_change(request, settings, hangups);
-    Ok(hosted(daemon, policies))
+    Ok(hosted(daemon, policies, human_log))
 }
 
 /// Starts a daemon for the demo, with a state folder of its own; limits are longer when it is to be kept.
@@ -82,8 +84,15 @@ pub(super) async fn start_demo(context: &Context, keep: bool) -> Result<(Hosted,
     request.search = false;
     request.embedded.push(("the demo's configuration", config::DEMO_TOML));
     let mut settings = config::load(&request).map_err(CliError::Mistakes)?;
+    if !daemon::stays_here(&settings) {
+        let origin = settings.origins.get("aws.sandbox.enabled").map_or("the configuration", String::as_str);
+        return Err(CliError::Configuration(format!(
+            "the demo runs in the sandbox and never on AWS, but {origin} sets aws.sandbox.enabled = false; leave that \
+             out for `labguard demo`, or use `labguard run` and `labguard up` for AWS"
+        )));
+    }
     // The demo tells its story itself; the log only adds what went wrong.
-    begin_log(context, &settings, "error")?;
+    let human_log = begin_log(context, &settings, "error")?;
     if context.global.state_dir.is_none() && settings.daemon.state_dir.is_none() {
         settings.daemon.state_dir = Some(settings.daemon.state_folder().join("demo"));
     }
@@ -107,7 +116,7 @@ pub(super) async fn start_demo(context: &Context, keep: bool) -> Result<(Hosted,
     let script = Script { policy: policy.name.clone(), path: predict.path.clone(), body: predict.body.clone() };
     let policies = settings.sessions.keys().cloned().collect();
     let daemon = daemon::start(settings, StartOptions { api: false, launcher }).await.map_err(refused)?;
-    Ok((hosted(daemon, policies), script))
+    Ok((hosted(daemon, policies, human_log), script))
 }
 
 /// `demo --keep`: long enough to play with, and still bounded.
@@ -121,11 +130,12 @@ fn stay(policy: &mut Policy) {
     policy.limits.max_budget = policy.limits.max_budget.max(dollar);
 }
 
-fn hosted(daemon: Daemon, policies: Vec<String>) -> Hosted {
+fn hosted(daemon: Daemon, policies: Vec<String>, human_log: bool) -> Hosted {
     Hosted {
         handle: Arc::clone(&daemon.handle),
         api_url: daemon.api_url.clone(),
         policies,
+        human_log,
         drain: Box::new(move || drain(daemon).boxed()),
     }
 }
@@ -142,7 +152,8 @@ async fn drain(daemon: Daemon) -> Drained {
     Drained { report: lines, left: report.unfinished.len() }
 }
 
-fn begin_log(context: &Context, settings: &Settings, usual: &str) -> Result<(), CliError> {
+/// Begins the log; whether it is for people.
+fn begin_log(context: &Context, settings: &Settings, usual: &str) -> Result<bool, CliError> {
     let level = match (context.global.quiet, context.global.verbose) {
         (true, _) => "warn".to_owned(),
         (false, 0) => usual.to_owned(),
@@ -155,7 +166,7 @@ fn begin_log(context: &Context, settings: &Settings, usual: &str) -> Result<(), 
         config::LogFormat::Json => log::Format::Json,
     };
     let begun = log::init(&log::LogOptions { level, format, colours: context.output.talk.color });
-    begun.map(drop).map_err(|error| CliError::Configuration(error.to_string()))
+    begun.map(|_| format.is_human()).map_err(|error| CliError::Configuration(error.to_string()))
 }
 
 fn launcher() -> Result<PathBuf, CliError> {

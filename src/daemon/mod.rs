@@ -381,10 +381,15 @@ fn sentinel_program(launcher: &Path) -> PathBuf {
     if beside.is_file() { beside } else { launcher.to_owned() }
 }
 
+/// Whether sessions never leave this machine: in the sandbox, or at an endpoint that is here.
+#[must_use]
+pub fn stays_here(settings: &Settings) -> bool {
+    settings.aws.sandbox.enabled || settings.aws.endpoint_url.as_deref().is_some_and(is_on_this_machine)
+}
+
 /// Who says which address we call from: of a sandbox, where all is on this machine, nobody is asked.
 fn mirror(settings: &Settings) -> Arc<dyn Mirror> {
-    let near = settings.aws.endpoint_url.as_deref().is_some_and(is_on_this_machine);
-    if settings.aws.sandbox.enabled || near {
+    if stays_here(settings) {
         Arc::new(Fixed(Ipv4Addr::LOCALHOST))
     } else {
         Arc::new(Service(settings.aws.own_address_url.clone()))

@@ -35,6 +35,8 @@ impl Engine {
         if self.is_draining() {
             return Err(CommandError::Refused("the daemon is shutting down and opens no session".to_owned()));
         }
+        self.startable(&policy).await?;
+        let opening = self.opening.lock().await;
         let mut live = 0;
         for slot in self.slots() {
             let seen = slot.snapshot().await;
@@ -53,7 +55,6 @@ impl Engine {
         }
         let card = self.card();
         affordable(&policy, &card)?;
-        self.startable(&policy).await?;
         let room = self.make_room(&policy, None).await?;
         let id = self.new_id(&name);
         let event = Event::Opened {
@@ -68,7 +69,7 @@ impl Engine {
         let record = record.ok_or_else(|| CommandError::Journal("the opening event was not kept".to_owned()))?;
         tracing::info!(session.id = %id, "session opened");
         self.admit(record, (*policy).clone());
-        drop(room);
+        drop((room, opening));
         Ok(id)
     }
 

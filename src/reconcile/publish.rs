@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cloud,
-    domain::model::{Event, SessionId, Stage, Timestamp},
+    domain::model::{Event, FaultClass, SessionId, Stage, Timestamp},
     telemetry::cloudwatch::{self, MetricHours},
 };
 
@@ -41,8 +41,8 @@ type Due = (Arc<Slot>, Vec<cloudwatch::Datum>);
 struct Book {
     /// When each session was last published, and which of its metrics had data in the present hour.
     published: HashMap<SessionId, (Timestamp, MetricHours)>,
-    /// The failure told last, so that it is told once.
-    told: Option<String>,
+    /// The failure told last, so that it is told once; two of the same kind differ by their request's number alone.
+    told: Option<(FaultClass, String, String)>,
     /// How many rounds there were.
     rounds: usize,
 }
@@ -69,7 +69,10 @@ impl Book {
                     continue;
                 }
             }
-            let gauges = summary::gauges(&slot.status.borrow());
+            let gauges = {
+                let status = slot.status.borrow();
+                summary::gauges(&status).later(now.since(status.at))
+            };
             let data = cloudwatch::data(&gauges, &policy.cloudwatch, now);
             if !data.is_empty() {
                 by_namespace.entry(policy.namespace.clone()).or_default().push((slot, data));
@@ -95,10 +98,14 @@ impl Book {
                     }
                 }
                 Err(fault) => {
-                    let text = fault.to_string();
-                    if self.told.as_ref() != Some(&text) {
-                        tracing::warn!(%namespace, "metrics could not be published: {text}");
-                        self.told = Some(text);
+                    // Not before they are due again: what is refused would be asked every few seconds.
+                    for (slot, _) in sessions {
+                        live.entry(slot.id.clone()).or_default().0 = now;
+                    }
+                    let told = (fault.class, fault.code.clone(), fault.message.clone());
+                    if self.told.as_ref() != Some(&told) {
+                        tracing::warn!(%namespace, "metrics could not be published: {fault}");
+                        self.told = Some(told);
                     }
                 }
             }

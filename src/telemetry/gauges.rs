@@ -23,6 +23,8 @@ pub struct SessionGauges {
     pub idle: Option<Span>,
     /// Spend so far, gross.
     pub spend: Money,
+    /// What an hour costs as things stand.
+    pub rate: Money,
     /// What is left of the budget after what teardown will still cost.
     pub budget_left: Money,
     /// Whether each net that the policy wants holds.
@@ -47,6 +49,19 @@ pub(super) struct Sample {
 }
 
 impl SessionGauges {
+    /// The same so long later, as far as nothing else happened: time and money go on between two looks.
+    #[must_use]
+    pub fn later(&self, by: Span) -> Self {
+        let spent = self.rate.per_hour_over(by);
+        Self {
+            idle: self.idle.map(|idle| idle + by),
+            spend: self.spend + spent,
+            budget_left: self.budget_left.less(spent),
+            limits: self.limits.iter().map(|(limit, left)| (*limit, left.saturating_sub(by))).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Every value that is known now.
     pub(super) fn samples(&self) -> Vec<Sample> {
         let plain = |metric, value| Sample { metric, label: None, value };
@@ -104,6 +119,7 @@ pub(super) mod staged {
             probe_latency_us: 12_500,
             idle: Some(Span::from_secs(90)),
             spend: "0.0173425 USD".parse().unwrap(),
+            rate: "0.36 USD".parse().unwrap(),
             budget_left: "1.25 USD".parse().unwrap(),
             nets: vec![(Net::Sentinel, true), (Net::Scheduler, false)],
             limits: vec![(LimitKind::Idle, Span::from_mins(18)), (LimitKind::Lifetime, Span::from_mins(100))],
@@ -136,6 +152,18 @@ mod tests {
         };
         assert_eq!(of(staged::running()), [("sentinel", 1.0), ("scheduler", 0.0)]);
         assert_eq!(of(SessionGauges { nets: vec![], ..staged::running() }), []);
+    }
+
+    #[test]
+    fn time_and_money_go_on_between_two_looks() {
+        let later = staged::running().later(Span::from_secs(30));
+        assert_eq!(later.idle, Some(Span::from_secs(120)));
+        assert_eq!(later.spend, "0.0203425 USD".parse().unwrap());
+        assert_eq!(later.budget_left, "1.247 USD".parse().unwrap());
+        assert_eq!(later.limits[0], (LimitKind::Idle, Span::from_secs(17 * 60 + 30)));
+        let over = staged::running().later(Span::from_mins(1000));
+        assert_eq!((over.limits[0].1, over.budget_left), (Span::ZERO, Money::ZERO));
+        assert_eq!(SessionGauges { idle: None, ..staged::running() }.later(Span::from_secs(1)).idle, None);
     }
 
     #[test]

@@ -29,6 +29,18 @@ pub enum Format {
     Json,
 }
 
+impl Format {
+    /// Whether lines are for people, on standard error as it is now.
+    #[must_use]
+    pub fn is_human(self) -> bool {
+        match self {
+            Format::Auto => io::stderr().is_terminal(),
+            Format::Human => true,
+            Format::Json => false,
+        }
+    }
+}
+
 /// What the log shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
@@ -84,12 +96,7 @@ impl LogControl {
 /// [`LogError::Level`] for a level that is none, [`LogError::Twice`] when there is a log already.
 pub fn init(options: &LogOptions) -> Result<LogControl, LogError> {
     let (filter, handle) = reload::Layer::new(filter(&options.level)?);
-    let human = match options.format {
-        Format::Auto => io::stderr().is_terminal(),
-        Format::Human => true,
-        Format::Json => false,
-    };
-    let lines = lines(human, options.colours, || Scrubbing { inner: io::stderr() });
+    let lines = lines(options.format.is_human(), options.colours, || Scrubbing { inner: io::stderr() });
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(LogError::Twice)?;
     Ok(LogControl { filter: handle })
 }

@@ -15,13 +15,14 @@ use prometheus_client::{
     metrics::{MetricType, counter::Counter, family::Family, gauge::ConstGauge, histogram::Histogram, info::Info},
     registry::{Metric as Registrable, Registry, Unit},
 };
+use tokio::time::Instant;
 
 use super::{
     catalogue::{self, Metric},
     gauges::SessionGauges,
     shared::{BudgetGauges, SharedBudgets},
 };
-use crate::domain::model::SessionId;
+use crate::domain::model::{SessionId, Span};
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -80,7 +81,7 @@ impl Metrics {
 
     /// Takes one session's figures, in place of those before.
     pub fn session(&self, gauges: &SessionGauges) {
-        self.inner.sessions.known().insert(gauges.id.clone(), gauges.clone());
+        self.inner.sessions.known().insert(gauges.id.clone(), (Instant::now(), gauges.clone()));
     }
 
     /// Drops a session's series.
@@ -148,12 +149,12 @@ fn unit(entry: &Metric) -> Option<Unit> {
     entry.unit.prometheus().map(|unit| Unit::Other(unit.to_owned()))
 }
 
-/// The sessions that are known now.
+/// The sessions that are known now, and when their figures were taken.
 #[derive(Clone, Debug, Default)]
-struct Sessions(Arc<Mutex<BTreeMap<SessionId, SessionGauges>>>);
+struct Sessions(Arc<Mutex<BTreeMap<SessionId, (Instant, SessionGauges)>>>);
 
 impl Sessions {
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<SessionId, SessionGauges>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<SessionId, (Instant, SessionGauges)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -161,7 +162,9 @@ impl Sessions {
 impl Collector for Sessions {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         // Copied, so that a slow reader of the page never holds the engine up.
-        let known: Vec<SessionGauges> = self.known().values().cloned().collect();
+        let known: Vec<(Instant, SessionGauges)> = self.known().values().cloned().collect();
+        let whole = |since: &Instant| Span::from_secs(since.elapsed().as_secs());
+        let known: Vec<SessionGauges> = known.iter().map(|(since, gauges)| gauges.later(whole(since))).collect();
         let samples: Vec<_> =
             known.iter().flat_map(|gauges| gauges.samples().into_iter().map(move |sample| (gauges, sample))).collect();
         for metric in catalogue::ALL {

@@ -18,10 +18,10 @@ use super::super::{
         receipt,
     },
     signals::Signals,
-    wiring::{self, Script},
+    wiring::{self, Drained, Hosted, Script},
 };
 use crate::{
-    domain::model::{Phase, Request, SessionId, Span},
+    domain::model::{LimitKind, Phase, Request, SessionId, Span},
     reconcile::{
         handle::{CommandError, Handle},
         status::SessionStatus,
@@ -61,28 +61,42 @@ impl Demo {
         let recovered = tokio::select! {
             recovered = recover(&hosted.handle, &context.output) => recovered?,
             () = signals.nth(1) => {
-                (hosted.drain)().await;
+                let _ = drained(hosted, &mut signals).await;
                 let text = "left while cleaning up; the next start goes on with it";
                 return Err(CliError::Interrupted(text.into()));
             }
         };
         if self.recover_only {
-            let drained = (hosted.drain)().await;
+            let drained = drained(hosted, &mut signals).await?;
             return Ok(if drained.left == 0 && recovered { ExitCode::Ok } else { ExitCode::LeftBehind });
         }
         let played = tokio::select! {
             played = play(&hosted.handle, &script, &context.output, signals.clone()) => played,
-            () = signals.nth(2) => {
-                let text = "left at once; the next start cleans up what is left";
-                return Err(CliError::Interrupted(text.into()));
-            }
+            () = signals.nth(2) => return Err(left_at_once()),
         };
-        let drained = (hosted.drain)().await;
+        if matches!(played, Ok(ExitCode::LeftBehind)) {
+            let text = "it is tried again for a while yet; Ctrl-C leaves at once, and the next start goes on with it";
+            context.output.say(Icon::Going, text);
+        }
+        let drained = drained(hosted, &mut signals).await?;
         match played {
             Ok(ExitCode::Ok) if drained.left > 0 => Ok(ExitCode::LeftBehind),
             played => played,
         }
     }
+}
+
+/// Ends the daemon; one more signal than there were leaves at once.
+async fn drained(hosted: Hosted, signals: &mut Signals) -> Result<Drained, CliError> {
+    let next = signals.count() + 1;
+    tokio::select! {
+        drained = (hosted.drain)() => Ok(drained),
+        () = signals.nth(next) => Err(left_at_once()),
+    }
+}
+
+fn left_at_once() -> CliError {
+    CliError::Interrupted("left at once; the next start cleans up what is left".into())
 }
 
 /// Ends what an interrupted demo left, and waits until it is gone; false when something cannot be removed.
@@ -323,12 +337,9 @@ async fn ask(target: &str, body: &Value) -> Result<(u16, Value), reqwest::Error>
 fn foretell(story: &Story<'_>, output: &Output, handle: &Handle, status: &SessionStatus) -> Result<(), CliError> {
     let Some(limit) = status.limits.first() else { return Ok(()) };
     let now = handle.now();
-    let text = format!(
-        "nobody else will use it: {} at {}; put off by {}",
-        limit.cause,
-        output.zone.away(limit.at, now),
-        limit.moved_by
-    );
+    // What would put it off besides are commands, and no daemon takes them here.
+    let put_off = if limit.kind == LimitKind::Idle { "; put off by a request to it" } else { "" };
+    let text = format!("nobody else will use it: {} at {}{put_off}", limit.cause, output.zone.away(limit.at, now));
     story.line(Icon::Going, &text);
     let left: Span = limit.at.since(now);
     story.tell(&json!({ "event": "foretold", "at": now, "cause": limit.cause, "ends_at": limit.at, "in": short(left) }))
@@ -375,6 +386,28 @@ mod tests {
         engine.status.send_replace(Arc::new(status));
         assert_eq!(told.await.unwrap().unwrap(), ExitCode::Ok);
         assert_eq!(engine.asked(), ["up admission", "receipt admission-7k2m9q"]);
+    }
+
+    #[tokio::test]
+    async fn a_signal_while_it_drains_leaves_at_once() {
+        let hosted = || Hosted {
+            handle: Fake::new(),
+            api_url: None,
+            policies: Vec::new(),
+            human_log: true,
+            drain: Box::new(|| Box::pin(std::future::pending())),
+        };
+        // After none, as where something is stuck, and after the one that asked for the end.
+        for before in [0, 1] {
+            let (count, mut signals) = Signals::by_hand();
+            count.send_replace(before);
+            let leaving = tokio::spawn(async move { drained(hosted(), &mut signals).await });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(!leaving.is_finished());
+            count.send_replace(before + 1);
+            let Err(error) = leaving.await.unwrap() else { panic!("it drained") };
+            assert_eq!(error.exit_code(), ExitCode::Interrupted);
+        }
     }
 
     #[tokio::test]

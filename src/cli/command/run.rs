@@ -29,12 +29,15 @@ impl Run {
             () = signals.nth(1) => return Err(CliError::Interrupted("interrupted while starting".into())),
         };
         let at = hosted.api_url.as_deref().unwrap_or("no address");
-        output.say(Icon::Done, &format!("labguard runs at {at}; sessions: {}", hosted.policies.join(", ")));
+        // A log of JSON stays one: whoever reads it line by line meets nothing else.
+        let human = hosted.human_log;
+        let tell = |icon, text: &str| if human { output.say(icon, text) } else { tracing::info!("{text}") };
+        tell(Icon::Done, &format!("labguard runs at {at}; sessions: {}", hosted.policies.join(", ")));
         for status in hosted.handle.list().iter().filter(|status| status.closed_at.is_none()) {
-            output.say(Icon::Going, &format!("{} taken up again: {}, {}", status.id, status.phase, status.doing));
+            tell(Icon::Going, &format!("{} taken up again: {}, {}", status.id, status.phase, status.doing));
         }
         signals.nth(1).await;
-        output.say(Icon::Going, "draining; another signal exits at once");
+        tell(Icon::Going, "draining; another signal exits at once");
         let drained = tokio::select! {
             drained = (hosted.drain)() => drained,
             () = signals.nth(2) => {
@@ -43,7 +46,7 @@ impl Run {
             }
         };
         for line in &drained.report {
-            output.say(Icon::Done, line);
+            tell(Icon::Done, line);
         }
         Ok(if drained.left == 0 { ExitCode::Ok } else { ExitCode::LeftBehind })
     }

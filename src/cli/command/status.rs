@@ -7,7 +7,7 @@ use clap::Args;
 use super::super::{
     CliError, Context, ExitCode,
     client::{Client, RECONNECTS},
-    output::{DIM, Icon, sessions},
+    output::{DIM, Icon, frame, json, sessions},
     signals::Signals,
 };
 use crate::{domain::model::Phase, reconcile::status::SessionStatus};
@@ -54,7 +54,7 @@ impl Status {
         }
         let mut signals = Signals::listen();
         let (mut last, mut seen) = (Vec::new(), false);
-        let mut drawn = false;
+        let (mut drawn, mut read) = (false, true);
         let every = Duration::from_millis(self.every.as_millis().max(200));
         let mut absent = 0;
         loop {
@@ -80,13 +80,15 @@ impl Status {
                 context.output.say(Icon::Done, "the daemon answers again");
             }
             if context.output.json {
-                for status in &found {
-                    if !last.contains(status) {
-                        context.output.print_json_line(status)?;
-                    }
+                for status in found.iter().filter(|status| !last.contains(status)) {
+                    read &= context.output.print_on(&json::line(status)?)?;
                 }
             } else {
-                self.redraw(context, &found, &mut drawn)?;
+                read = self.redraw(context, &found, &mut drawn)?;
+            }
+            if !read {
+                // Whoever read it has gone, as `head` does.
+                return Ok(code(&found));
             }
             let over = self.name.is_some() && found.iter().all(|status| status.closed_at.is_some());
             if over {
@@ -107,22 +109,23 @@ impl Status {
         }
     }
 
-    /// Over what was drawn before, without a flash in between; plain repetition where nobody looks.
-    fn redraw(&self, context: &Context, found: &[SessionStatus], drawn: &mut bool) -> Result<(), CliError> {
-        if !context.output.data.terminal {
-            return self.show(context, found);
-        }
+    /// Over what was drawn before, without a flash in between; plain repetition where nobody looks. Whether anybody reads it.
+    fn redraw(&self, context: &Context, found: &[SessionStatus], drawn: &mut bool) -> Result<bool, CliError> {
         let (output, now) = (&context.output, context.now());
-        let begin = if *drawn { "\u{1b}[H" } else { "\u{1b}[H\u{1b}[2J" };
-        *drawn = true;
-        let head = format!("{}, every {}; Ctrl-C leaves", output.zone.clock(now, now), self.every);
         let body = match (&self.name, found) {
             (Some(_), [one]) => sessions::detail(output.data, output.zone, now, one),
             (_, []) => "no sessions; start one with `labguard up NAME`\n".to_owned(),
             (_, all) => sessions::overview(output.data, output.zone, now, all),
         };
-        let text = format!("{}\n\n{body}", output.data.paint(DIM, &head)).replace('\n', "\u{1b}[K\n");
-        output.print(&format!("{begin}{text}\u{1b}[J"))
+        if !output.data.terminal {
+            return output.print_on(&body);
+        }
+        let begin = if *drawn { "\u{1b}[H" } else { "\u{1b}[H\u{1b}[2J" };
+        *drawn = true;
+        let head = format!("{}, every {}; Ctrl-C leaves", output.zone.clock(now, now), self.every);
+        let text = format!("{}\n\n{body}", output.data.paint(DIM, &head));
+        let text = frame::fit(&text, frame::size()).replace('\n', "\u{1b}[K\n");
+        output.print_on(&format!("{begin}{text}\u{1b}[J"))
     }
 
     fn show(&self, context: &Context, found: &[SessionStatus]) -> Result<(), CliError> {

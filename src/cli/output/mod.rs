@@ -8,6 +8,7 @@ pub mod chart;
 pub mod columns;
 pub mod cost;
 pub mod estimate;
+pub mod frame;
 pub mod image;
 pub mod journal;
 pub mod json;
@@ -131,13 +132,21 @@ impl Output {
     /// # Errors
     /// When stdout cannot be written, other than because its reader went away.
     pub fn print(&self, text: &str) -> Result<(), CliError> {
+        self.print_on(text).map(drop)
+    }
+
+    /// The same of what goes on: whether anybody reads it.
+    ///
+    /// # Errors
+    /// As [`Output::print`].
+    pub fn print_on(&self, text: &str) -> Result<bool, CliError> {
         let mut stdout = io::stdout().lock();
         let ended = if text.ends_with('\n') { "" } else { "\n" };
         match write!(stdout, "{text}{ended}").and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(CliError::Local { what: "write to standard output".into(), source: error })
             }
-            _ => Ok(()),
+            written => Ok(written.is_ok()),
         }
     }
 

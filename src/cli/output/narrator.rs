@@ -54,7 +54,10 @@ pub fn changes(before: Option<&SessionStatus>, now: &SessionStatus) -> Vec<Line>
                 lines.push(tell(Icon::Done, format!("{name} (was there before; left standing)")));
             }
             Life::Live if changed => lines.push(tell(Icon::Done, name.clone())),
-            Life::Gone if changed && old.is_some() => lines.push(tell(Icon::Done, format!("{name} gone"))),
+            // What was left is told below, with why.
+            Life::Gone if changed && old.is_some() && resource.fault.is_none() => {
+                lines.push(tell(Icon::Done, format!("{name} gone")))
+            }
             Life::Intended | Life::Live | Life::Leaving | Life::Gone | Life::Never => {}
         }
         if let Some(waiting) = &resource.waiting
@@ -63,7 +66,7 @@ pub fn changes(before: Option<&SessionStatus>, now: &SessionStatus) -> Vec<Line>
             lines.push(tell(Icon::Going, format!("{name}: {waiting}")));
         }
         if let Some(fault) = &resource.fault
-            && old.and_then(|old| old.fault.as_ref()) != Some(fault)
+            && old.and_then(|old| old.fault.as_deref()).map(unnumbered) != Some(unnumbered(fault))
         {
             lines.push(tell(Icon::Warn, format!("{name}: {fault}")));
         }
@@ -104,6 +107,14 @@ pub fn changes(before: Option<&SessionStatus>, now: &SessionStatus) -> Vec<Line>
         lines.push(tell(Icon::Warn, alarm.clone()));
     }
     lines
+}
+
+/// A fault without the number of its request: tried again, it is the same.
+fn unnumbered(fault: &str) -> String {
+    match fault.split_once(" (request ") {
+        Some((before, after)) => format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest)),
+        None => fault.to_owned(),
+    }
 }
 
 /// What moves on a terminal: what goes on now, and below it the layers on their way.

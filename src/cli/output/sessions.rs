@@ -6,7 +6,7 @@ use super::{
     moment::{Zone, short},
 };
 use crate::{
-    domain::model::{Limit, LimitKind, Money, Phase, Sign, SourceReading, Span, Timestamp},
+    domain::model::{Life, Limit, LimitKind, Money, Phase, ResourceKind, Sign, SourceReading, Span, Timestamp},
     reconcile::status::{NetWord, SessionStatus},
 };
 
@@ -18,8 +18,12 @@ pub fn overview<'a>(
     now: Timestamp,
     sessions: impl IntoIterator<Item = &'a SessionStatus>,
 ) -> String {
-    let rows: Vec<Vec<Cell>> = sessions
-        .into_iter()
+    let (live, mut ended): (Vec<_>, Vec<_>) = sessions.into_iter().partition(|session| session.closed_at.is_none());
+    ended.sort_by_key(|session| session.closed_at);
+    let before = ended.len().saturating_sub(ENDED_SHOWN);
+    let rows: Vec<Vec<Cell>> = ended
+        .drain(before..)
+        .chain(live)
         .map(|session| {
             vec![
                 session.id.to_string().into(),
@@ -32,8 +36,15 @@ pub fn overview<'a>(
             ]
         })
         .collect();
-    table(look, &["session", "phase", "url", "health", "idle", "spend / budget", "next end"], &rows)
+    let mut text = table(look, &["session", "phase", "url", "health", "idle", "spend / budget", "next end"], &rows);
+    if before > 0 {
+        text.push_str(&format!("\nand {before} that ended before: `labguard history`\n"));
+    }
+    text
 }
+
+/// So many sessions that have ended are shown beside those that live.
+const ENDED_SHOWN: usize = 5;
 
 fn phase(session: &SessionStatus) -> Cell {
     let cell = Cell::new(session.phase.name());
@@ -61,12 +72,19 @@ fn next_end(session: &SessionStatus, zone: Zone, now: Timestamp) -> String {
         (Some((cause, _)), Some(at), _) => format!("ended {}: {cause}", zone.clock(at, now)),
         (None, Some(at), _) => format!("ended {}", zone.clock(at, now)),
         (Some((cause, _)), None, Some(limit)) if session.phase == Phase::Stopping => {
-            format!("stopped ({cause}); torn down {}", zone.away(limit.at, now))
+            format!("{} ({cause}); torn down {}", stopped(session), zone.away(limit.at, now))
         }
         (Some((cause, _)), None, _) => format!("ending now: {cause}"),
         (None, None, Some(limit)) => format!("{} {}", limit.cause, zone.away(limit.at, now)),
         (None, None, None) => "no limit is set".into(),
     }
+}
+
+/// How far a stop has come: what may run is paid for.
+fn stopped(session: &SessionStatus) -> &'static str {
+    let computes = |kind| matches!(kind, ResourceKind::Task | ResourceKind::Service);
+    let runs = session.resources.iter().any(|it| computes(it.key.kind) && it.ours && it.life.may_exist());
+    if runs { "being stopped" } else { "stopped" }
 }
 
 /// What ends it, marked where a net that should hold does not.
@@ -189,7 +207,7 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
             format!("it ended {}: {cause} ({})", zone.away(at, now), zone.told(figures, now))
         }
         (Some((cause, figures)), None) => {
-            let doing = if session.phase == Phase::Stopping { "stopped" } else { "ending" };
+            let doing = if session.phase == Phase::Stopping { stopped(session) } else { "ending" };
             format!("it is {doing}: {cause} ({})", zone.told(figures, now))
         }
         (None, Some(at)) => format!("it ended {}", zone.away(at, now)),
@@ -229,7 +247,8 @@ pub fn detail(look: Look, zone: Zone, now: Timestamp, session: &SessionStatus) -
             .resources
             .iter()
             .map(|resource| {
-                let life = format!("{:?}", resource.life).to_lowercase();
+                let left = resource.life == Life::Gone && resource.fault.is_some();
+                let life = if left { "left".to_owned() } else { format!("{:?}", resource.life).to_lowercase() };
                 let note = match (resource.fault.as_ref().or(resource.waiting.as_ref()), resource.ours) {
                     (Some(why), _) => Cell::new(why.as_str()).styled(NOTICE),
                     (None, false) => Cell::new("not ours: left standing"),
@@ -320,6 +339,7 @@ admission-7k2m9q  Running  http://127.0.0.9:5000  healthy  12m   0.0087 USD / 1.
             key: ResourceKey::only(ResourceKind::SecurityGroup),
             name: "sg-1".into(),
             why: "network interface eni-2 still uses it".into(),
+            held_by: vec!["eni-2".into()],
             cost_per_hour: Money::ZERO,
         }];
         stuck.next_try = Some(fake::noon() + Span::from_secs(30));
