@@ -521,6 +521,70 @@ async fn a_new_task_that_reads_do_not_show_yet_is_not_started_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_lost_its_tag_is_left_alone_and_told() {
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    let (sdk, tag) = (house.sdk().await, "labguard:session");
+    let repository = session.status().resources.iter().find(|it| it.key.kind == ResourceKind::Repository).cloned();
+    let arn = format!("arn:aws:ecr:us-east-1:000000000000:repository/{}", repository.unwrap().name);
+    aws_sdk_ecr::Client::new(&sdk).untag_resource().resource_arn(arn).tag_keys(tag).send().await.unwrap();
+    session.ask(Request::End { reason: "enough".to_owned() }).await;
+    let receipt = session.account().await;
+    assert!(!receipt.proven_clean, "{receipt:#?}");
+    for kind in [ResourceKind::Repository, ResourceKind::Image] {
+        let [left] = of_kind(&receipt, kind)[..] else { panic!("{receipt:#?}") };
+        assert!(left.ours && left.gone_at.is_none() && left.remark.is_some(), "{left:?}");
+    }
+    let named =
+        receipt.resources.iter().filter_map(|it| it.remark.as_deref()).any(|why| why.contains("its tag no more"));
+    assert!(named, "{receipt:#?}");
+    let there = aws_sdk_ecr::Client::new(&sdk).describe_repositories().send().await.unwrap().repositories.unwrap();
+    assert_eq!(there.len(), 1, "it is not touched");
+
+    // What is paid for by the second is not let go: it is asked again until the tag is back, or it is gone. (A task of its own
+    // is known by who started it, too.)
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(service(&house)).await;
+    session.until_live().await;
+    let service = session.status().resources.iter().find(|it| it.key.kind == ResourceKind::Service).cloned();
+    let service = service.and_then(|service| service.id).unwrap();
+    let ecs = ecs(&house).await;
+    ecs.untag_resource().resource_arn(&service).tag_keys(tag).send().await.unwrap();
+    session.ask(Request::End { reason: "enough".to_owned() }).await;
+    let stuck = session.until("stuck", |status| !status.blockers.is_empty()).await;
+    assert!(stuck.blockers[0].why.contains("bears its tag no more"), "{:?}", stuck.blockers);
+    assert!(stuck.blockers[0].cost_per_hour > labguard::domain::model::Money::ZERO, "{:?}", stuck.blockers);
+    let with = aws_sdk_ecs::types::Tag::builder().key(tag).value(&session.id).build();
+    ecs.tag_resource().resource_arn(&service).tags(with).send().await.unwrap();
+    session.closed().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_is_away_for_a_while_costs_no_healthy_task() {
+    let house = House::new(Latency::fast()).await;
+    let session = house.open(house.policy()).await;
+    session.until_live().await;
+    for _ in 0..4 {
+        // Neither AWS nor the task can be reached from here.
+        for service in ["ecs", "ec2", "sts"] {
+            fault(&house, &format!("{service}:*=no-answer"));
+        }
+        house.containers.cut_off(true);
+        tokio::time::sleep(std::time::Duration::from_secs(40)).await;
+        house.sandbox.clear_faults();
+        house.containers.cut_off(false);
+        tokio::time::sleep(std::time::Duration::from_secs(40)).await;
+    }
+    let status = session.status();
+    assert_eq!((status.restarts, status.ending.clone()), (0, None), "{status:#?}");
+    let receipt = session.ended().await;
+    assert_eq!(of_kind(&receipt, ResourceKind::Task).len(), 1);
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limit_is_kept_to_the_moment_while_every_look_at_the_cloud_hangs() {
     // Wherever in its rhythm of looks the limit finds the session.
     for second in (0..60).step_by(4) {

@@ -1,4 +1,4 @@
-//! What people ask of a session, at awkward moments.
+//! What people ask of a session, at awkward moments, and of a daemon that has many.
 
 #[path = "support/lab.rs"]
 mod lab;
@@ -24,7 +24,7 @@ use labguard::{
     },
     sandbox::latency::Latency,
 };
-use memory::House;
+use memory::{Blueprint, House};
 
 /// Whether the session's journal says that it was to end.
 async fn ended(engine: &Arc<Engine>, session: &str) -> bool {
@@ -132,4 +132,112 @@ async fn a_session_is_ended_though_the_disk_is_full_and_closes_once_it_is_not() 
     house.parts.journal.refuse_writes(false);
     let receipt = session.closed().await;
     assert_eq!(receipt.cause, Some(Cause::Operator));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_says_whose_account_it_is_no_limit_waits_for_the_answer() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.limits.idle_timeout = None;
+    policy.limits.lifetime = Span::from_mins(7);
+    let lab = Lab::start(&house.parts, [(policy.name.clone(), policy.clone())].into(), None).await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(lab.engine.up(policy.name.clone()).await.unwrap());
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    house.sandbox.add_fault("sts:GetCallerIdentity=slow(300s)".parse().unwrap());
+    tokio::time::sleep(Duration::from_secs(9 * 60)).await;
+    for id in ids {
+        let record = house.parts.journal.record(&id).await.unwrap().unwrap();
+        let late = record.ending.as_ref().expect("its life is over").at.since(record.opened_at + Span::from_mins(7));
+        assert!(late < Span::from_secs(3), "{id} ended {late} late");
+        assert!(record.is_closed(), "{id} is {}", record.phase);
+    }
+    lab.stop().await;
+    assert_eq!(house.left(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_health_port_in_the_file_is_for_the_next_session() {
+    let house = House::new(Latency::fast()).await;
+    let policy = house.policy();
+    let session = house.open(policy.clone()).await;
+    session.until_live().await;
+    let before = session.status();
+    let mut changed = policy.clone();
+    (changed.health.port, changed.health.path) = (8080, "/".to_owned());
+    assert_eq!(session.lab.engine.replace_policies([(changed.name.clone(), changed)].into()).await, 1);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let after = session.status();
+    assert_eq!((after.url.clone(), after.restarts), (before.url.clone(), 0));
+    session.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_that_are_refused_are_tried_when_they_are_due() {
+    let house = House::new(Latency::fast()).await;
+    house.sandbox.add_fault("cloudwatch:PutMetricData=access-denied".parse().unwrap());
+    let mut policy = house.policy();
+    policy.metrics.cloudwatch = vec!["session_spend_dollars".to_owned()];
+    policy.metrics.interval = Span::from_mins(2);
+    let session = house.open(policy).await;
+    session.until_live().await;
+    let calls = || house.sandbox.calls().get("cloudwatch:PutMetricData").copied().unwrap_or(0);
+    let before = calls();
+    tokio::time::sleep(Duration::from_secs(6 * 60)).await;
+    let tries = calls() - before;
+    assert!((2..=4).contains(&tries), "{tries} tries in six minutes");
+    session.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_ended_long_ago_take_no_room_and_keep_their_receipts() {
+    let house = House::build(Blueprint { max_sessions: 200, ..Blueprint::new(1, Latency::fast()) }).await;
+    let policy = house.policy();
+    let lab = Lab::start(&house.parts, [(policy.name.clone(), policy.clone())].into(), None).await;
+    let mut first = None;
+    for _ in 0..120 {
+        let id = lab.engine.up(policy.name.clone()).await.unwrap();
+        lab.engine.request(id.to_string(), Request::End { reason: "enough".to_owned() }).await.unwrap();
+        let mut status = lab.engine.follow(id.as_str()).unwrap();
+        status.wait_for(|status| status.closed_at.is_some()).await.unwrap();
+        first.get_or_insert(id);
+    }
+    tokio::time::sleep(Duration::from_secs(11 * 60)).await;
+    let last = lab.engine.up(policy.name.clone()).await.unwrap();
+    lab.engine.request(last.to_string(), Request::End { reason: "enough".to_owned() }).await.unwrap();
+    let mut status = lab.engine.follow(last.as_str()).unwrap();
+    status.wait_for(|status| status.closed_at.is_some()).await.unwrap();
+    assert_eq!(lab.engine.list().len(), 100);
+    let first = first.unwrap();
+    assert!(lab.engine.get(first.as_str()).is_err());
+    assert!(lab.engine.receipt(first.to_string()).await.unwrap().proven_clean);
+    assert!(!lab.engine.entries(first.to_string()).await.unwrap().is_empty());
+    lab.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_ups_at_once_one_has_the_fixed_names_and_the_cap_holds() {
+    let house = House::new(Latency::fast()).await;
+    let mut policy = house.policy();
+    policy.names.cluster = "the-only-one".to_owned();
+    let book = [(policy.name.clone(), policy.clone())].into();
+    let lab = Lab::start(&house.parts, book, None).await;
+    let up = || lab.engine.up(policy.name.clone());
+    let answers = tokio::join!(up(), up(), up(), up());
+    let opened = [answers.0.is_ok(), answers.1.is_ok(), answers.2.is_ok(), answers.3.is_ok()];
+    assert_eq!(opened.iter().filter(|opened| **opened).count(), 1, "{opened:?}");
+    lab.stop().await;
+
+    let house = House::build(Blueprint { max_sessions: 3, ..Blueprint::new(1, Latency::fast()) }).await;
+    let policy = house.policy();
+    let lab = Lab::start(&house.parts, [(policy.name.clone(), policy.clone())].into(), None).await;
+    let up = || lab.engine.up(policy.name.clone());
+    let answers = tokio::join!(up(), up(), up(), up(), up());
+    let answers = [answers.0, answers.1, answers.2, answers.3, answers.4];
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 3, "{answers:?}");
+    let refused = answers.into_iter().find_map(Result::err).unwrap().to_string();
+    assert!(refused.contains("3 sessions are live, which is the most"), "{refused}");
+    lab.stop().await;
 }

@@ -187,9 +187,17 @@ pub fn advice(class: FaultClass, operation: &str, code: &str, message: &str) -> 
         FaultClass::Denied if text.contains("service control policy") => {
             "an organisation's service control policy forbids it: ask the organisation's administrator".into()
         }
-        FaultClass::Denied => format!(
-            "the credentials have no right to {operation}: add it to the user's or role's policy (deploy/iam has the least one needed)"
-        ),
+        FaultClass::Denied => {
+            let action = denied_action(message).unwrap_or(operation);
+            let role = if action.starts_with("iam:") && action.contains("Role") {
+                "; where roles may not be made or passed, as in a lab account, name one that is there as task.execution_role"
+            } else {
+                ""
+            };
+            format!(
+                "the credentials have no right to {action}: add it to the user's or role's policy (deploy/iam has the least one needed){role}"
+            )
+        }
         FaultClass::Quota if text.contains("vcpu") || text.contains("number of tasks") || text.contains("above your limit") => {
             "the account's Fargate quota is used up: choose a smaller size, stop other tasks, or raise quota L-3032A538 (Spot: L-36FBB829) in Service Quotas".into()
         }
@@ -220,6 +228,14 @@ pub fn advice(class: FaultClass, operation: &str, code: &str, message: &str) -> 
         _ => return None,
     };
     Some(advice)
+}
+
+/// What was not allowed, as AWS's message says it (`… is not authorized to perform: iam:PassRole on resource: …`): it need
+/// not be the call that was made.
+fn denied_action(message: &str) -> Option<&str> {
+    let (_, said) = message.split_once("to perform: ")?;
+    let action = said.split([' ', ',']).next()?.trim_end_matches('.');
+    action.contains(':').then_some(action)
 }
 
 /// A fault of AWS's own words.
@@ -445,6 +461,24 @@ mod tests {
         ] {
             assert_eq!(classify(code, message, status), class, "{code}: {message}");
         }
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_the_one_that_aws_names() {
+        let says = |operation: &str, message: &str| {
+            fault(operation, "AccessDeniedException", message, 400, None).advice.expect("there is something to do")
+        };
+        let passing = "User: arn:aws:iam::1:user/a is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/x because no policy allows it";
+        let advice = says("ecs:RegisterTaskDefinition", passing);
+        assert!(advice.starts_with("the credentials have no right to iam:PassRole: "), "{advice}");
+        assert!(advice.contains("task.execution_role"), "{advice}");
+        let cluster = says("ecs:CreateCluster", "User: u is not authorized to perform: ecs:CreateCluster.");
+        assert!(
+            cluster.contains("no right to ecs:CreateCluster:") && !cluster.contains("task.execution_role"),
+            "{cluster}"
+        );
+        let silent = says("logs:CreateLogGroup", "Access denied");
+        assert!(silent.contains("no right to logs:CreateLogGroup:"), "{silent}");
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! with them; its schedules, which AWS cannot tag, live and die with it; a schedule that is there already is moved.
 //! Must never choose what is scheduled.
 
-use aws_smithy_types::error::ErrorMetadata;
+use std::time::Duration;
+
+use aws_smithy_types::{error::ErrorMetadata, timeout::TimeoutConfig};
 use aws_types::SdkConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -54,6 +56,17 @@ fn refusal(text: &str) -> Option<ErrorMetadata> {
     Some(ErrorMetadata::builder().message(document.message.unwrap_or_default()).build())
 }
 
+/// A scheduler that does not answer must not hold a session up: whoever waits for one has a task to run, or to end.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The same configuration, in which a call with all its tries takes no longer than that.
+fn impatient(sdk: &SdkConfig) -> SdkConfig {
+    let given = sdk.timeout_config().cloned().unwrap_or(TimeoutConfig::disabled());
+    let most = given.operation_timeout().map_or(PATIENCE, |given| given.min(PATIENCE));
+    let timeouts = given.to_builder().operation_timeout(most).build();
+    sdk.to_builder().timeout_config(timeouts).build()
+}
+
 /// The scheduler at one endpoint.
 pub(crate) struct Scheduler {
     create_group: RestCall,
@@ -69,6 +82,7 @@ pub(crate) struct Scheduler {
 impl Scheduler {
     /// With everything from the shared configuration; `endpoint` overrides it.
     pub(crate) fn new(sdk: &SdkConfig, region: &str, endpoint: Option<&str>, note: &Note) -> Self {
+        let sdk = &impatient(sdk);
         let endpoint = SCHEDULER.endpoint(sdk, endpoint, SCHEDULER.regional(region));
         let call = |action, method| SCHEDULER.rest(sdk, action, method, region, &endpoint, note.clone());
         Self {

@@ -132,7 +132,15 @@ fn other(which: u64, salt: u64, text: &str) -> Event {
         16 => Event::Resumed,
         17 => Event::Warned { limit: LimitKind::Budget, lead: span, at },
         18 => Event::Verified { left: if salt.is_multiple_of(2) { vec![] } else { vec![key] } },
-        19 => Event::Blocked { blockers: vec![Blocker { key, name: text.clone(), why: text, cost_per_hour: money }] },
+        19 => Event::Blocked {
+            blockers: vec![Blocker {
+                key,
+                name: text.clone(),
+                why: text.clone(),
+                held_by: vec![text],
+                cost_per_hour: money,
+            }],
+        },
         20 => Event::Reappeared { key, id: (salt.is_multiple_of(2)).then_some(text) },
         21 => Event::Priced {
             card: Arc::new(RateBook::embedded().card("us-east-1").only(&[Item::VcpuX86])),

@@ -41,7 +41,7 @@ use crate::{
         model::{
             Entry, Event, Observation, OwnAddress, Phase, Plan, RateCard, Record, SessionId, Span, Step, Timestamp,
         },
-        policy::{ActivityPolicy, Insights, Policy},
+        policy::{ActivityPolicy, HealthPolicy, Insights, Policy},
     },
     journal::{Journal, JournalError},
     probe::own_address::Mirror,
@@ -105,6 +105,8 @@ pub struct Engine {
     slots: RwLock<BTreeMap<SessionId, Arc<Slot>>>,
     live: AtomicUsize,
     moving: AtomicUsize,
+    /// Held by who opens a session: whether there is room, and whose names are taken, holds until it is admitted.
+    pub(super) opening: tokio::sync::Mutex<()>,
     draining: AtomicBool,
     pub(super) budgets: Budgets,
     pub(super) sweeps: Sweeps,
@@ -147,6 +149,7 @@ impl Engine {
             slots: RwLock::new(BTreeMap::new()),
             live: AtomicUsize::new(0),
             moving: AtomicUsize::new(0),
+            opening: tokio::sync::Mutex::new(()),
             draining: AtomicBool::new(false),
             budgets: Budgets::default(),
             sweeps: Sweeps::default(),
@@ -304,7 +307,8 @@ impl Engine {
             let seen = slot.snapshot().await;
             let Some(fresh) = book.get(&seen.record.name) else { continue };
             let next = Policy {
-                health: fresh.health.clone(),
+                // The port is one of those that its task and its group were made with.
+                health: HealthPolicy { port: seen.policy.health.port, ..fresh.health.clone() },
                 predict: fresh.predict.clone(),
                 // Whether Container Insights is on is a matter of its cluster.
                 activity: ActivityPolicy {
@@ -413,15 +417,19 @@ impl Engine {
         Some(self.clock.now() + Span::from_millis(200))
     }
 
-    /// Does what was decided. A limit never waits for schedules, either: where many sessions move theirs, AWS's pace takes
-    /// minutes, and whatever of them is not set by then is set or removed with what the limit brings.
+    /// Does what was decided. A limit never waits for the net outside, either: where many sessions move their schedules AWS's
+    /// pace takes minutes, and a scheduler that cannot be reached takes its time-out. Whatever of it is not made by then is
+    /// made or removed with what the limit brings.
     async fn carry_out(self: &Arc<Self>, slot: &Slot, carried: &Record, steps: Vec<Step>, now: Timestamp) {
-        let moves_only = steps.iter().all(|step| matches!(step, Step::Arm { .. }));
-        let doing = executor::execute(self, slot, carried, steps);
-        match slot.next_limit(now).filter(|_| moves_only) {
-            Some(at) => drop(tokio::time::timeout(at.since(now).as_duration(), doing).await),
-            None => drop(doing.await),
-        }
+        let (net, others): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(Step::makes_net);
+        let net = async {
+            let doing = executor::execute(self, slot, carried, net);
+            match slot.next_limit(now) {
+                Some(at) => drop(tokio::time::timeout(at.since(now).as_duration(), doing).await),
+                None => drop(doing.await),
+            }
+        };
+        tokio::join!(biased; executor::execute(self, slot, carried, others), net);
     }
 
     /// What a decision wants to know. A limit never waits for AWS: one that is reached needs no look, and a look that
@@ -464,7 +472,7 @@ impl Engine {
             return false;
         }
         for note in &notes {
-            summary::tell(&seen.record, note);
+            summary::tell(&seen.record, note, self.clock.now());
             if let Event::Closed { .. } = note
                 && let Some(ending) = &seen.record.ending
             {
@@ -539,6 +547,26 @@ impl Engine {
         debug_assert_eq!(status.phase, Phase::Ended);
         slot.status.send_replace(Arc::new(status));
         self.metrics.forget(&record.id);
+        self.let_closed_go();
+    }
+
+    /// Lets the slots of sessions go that closed long ago: their receipts and entries are in the journal.
+    fn let_closed_go(&self) {
+        /// So many of them are shown by `status` yet.
+        const KEPT: usize = 100;
+        /// Nothing of a shared budget's sum is missed: it is drawn up at the turns of whatever lives.
+        const AGE: Span = Span::from_mins(10);
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() <= self.live() + KEPT {
+            return;
+        }
+        let closed = |slot: &Arc<Slot>| Some((slot.status.borrow().closed_at?, slot.id.clone()));
+        let mut closed: Vec<(Timestamp, SessionId)> = slots.values().filter_map(closed).collect();
+        closed.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
+        let old = self.clock.now() - AGE;
+        for (_, id) in closed.into_iter().skip(KEPT).filter(|(at, _)| *at <= old) {
+            slots.remove(&id);
+        }
     }
 }
 

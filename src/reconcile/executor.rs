@@ -12,9 +12,10 @@ use super::{
     supply,
 };
 use crate::{
-    cloud::{Ensured, Owner},
+    cloud::{Ensured, Owner, fault},
     domain::model::{
-        Action, Effect, Event, Fault, ImageSource, Record, ResourceKey, ResourceKind, Spec, Step, TaskFacts, TaskSize,
+        Action, Effect, Event, Fault, FaultClass, ImageSource, Record, ResourceKey, ResourceKind, SESSION_TAG, Spec,
+        Step, TaskFacts, TaskSize,
     },
     telemetry::redact::scrub,
 };
@@ -135,13 +136,13 @@ async fn run(engine: &Engine, slot: &Slot, record: &Record, step: Step) -> bool 
             vec![done(*key, Action::Create, Effect::AlreadyThere, None), Event::Admitted { ingress }]
         }),
         Step::StopTask { key, removal } => {
-            cloud.stop_task(owner, removal).await.map(|effect| vec![done(*key, Action::Stop, effect, None)])
+            cloud.stop_task(owner, removal).await.and_then(|effect| taken(record, *key, Action::Stop, effect))
         }
         Step::Remove { key, removal } => match key.kind {
             ResourceKind::Image => crate::image::remove(cloud, owner, removal).await,
             kind => cloud.remove(owner, kind, removal).await,
         }
-        .map(|effect| vec![done(*key, Action::Remove, effect, None)]),
+        .and_then(|effect| taken(record, *key, Action::Remove, effect)),
     };
     finish(engine, slot, record, &step, outcome).await
 }
@@ -182,6 +183,31 @@ async fn finish(
 
 fn done(key: ResourceKey, action: Action, effect: Effect, id: Option<String>) -> Event {
     Event::Done { key, action, effect, id }
+}
+
+/// What a stop or a removal came to. What this session made and what bears its tag no more is left alone, as anything
+/// without the tag is, but not taken for somebody else's: what runs on is asked again, the rest is told in the receipt.
+fn taken(record: &Record, key: ResourceKey, action: Action, effect: Effect) -> Result<Vec<Event>, Fault> {
+    let ours = record.resources.get(&key).filter(|it| it.was_ours() && effect == Effect::NotOurs);
+    let Some(resource) = ours else { return Ok(vec![done(key, action, effect, None)]) };
+    let name = &resource.name;
+    match key.kind {
+        ResourceKind::Task | ResourceKind::Service => Err(fault::own(
+            FaultClass::Conflict,
+            if action == Action::Stop { "ecs:StopTask" } else { "ecs:DeleteService" },
+            "TagLost",
+            format!("the {key} was made by this session and bears its tag no more, so it is not touched"),
+            Some(&format!("tag it again with {SESSION_TAG} = {}, or stop it by hand", record.id)),
+        )),
+        // Whose an image is goes by a mark that the next push moves away (decision 0018).
+        ResourceKind::Image => Ok(vec![done(key, action, effect, None)]),
+        _ => {
+            let why = format!(
+                "the {key} {name} was made by this session and bears its tag no more, so it was left: remove it by hand"
+            );
+            Ok(vec![Event::Unproven { key, why }])
+        }
+    }
 }
 
 fn made(key: ResourceKey, spec: &Spec, ensured: Ensured) -> Vec<Event> {
@@ -239,7 +265,47 @@ fn scrubbed(fault: Fault) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::model::FaultClass;
+
+    #[test]
+    fn what_lost_its_tag_is_not_taken_for_somebody_elses() {
+        let mut record = fake_record();
+        let now = record.opened_at;
+        let mut made = |kind, live| {
+            let key = ResourceKey::only(kind);
+            record.apply(now, &Event::Intended { key, action: Action::Create, name: "n".into(), size: None });
+            if live {
+                record.apply(now, &done(key, Action::Create, Effect::Created, None));
+            }
+            key
+        };
+        let (cluster, group) = (made(ResourceKind::Cluster, true), made(ResourceKind::LogGroup, false));
+        let (service, image) = (made(ResourceKind::Service, true), made(ResourceKind::Image, true));
+        let taken = |key, effect| taken(&record, key, Action::Remove, effect);
+        let Ok(events) = taken(cluster, Effect::NotOurs) else { panic!("it is let go") };
+        assert!(
+            matches!(&events[..], [Event::Unproven { why, .. }] if why.contains("bears its tag no more")),
+            "{events:?}"
+        );
+        let fault = taken(service, Effect::NotOurs).expect_err("it is paid for by the second");
+        assert_eq!((fault.class, fault.own), (FaultClass::Conflict, true));
+        assert!(fault.advice.is_some_and(|advice| advice.contains("labguard:session = ")));
+        for (key, effect) in [(group, Effect::NotOurs), (image, Effect::NotOurs), (cluster, Effect::Removed)] {
+            let Ok(events) = taken(key, effect) else { panic!("{key}") };
+            assert!(matches!(&events[..], [Event::Done { .. }]), "{key}: {events:?}");
+        }
+    }
+
+    fn fake_record() -> Record {
+        let event = Event::Opened {
+            name: "lab".into(),
+            owner: "me".into(),
+            group: String::new(),
+            policy: serde_json::Value::Null,
+            overshoot: crate::domain::model::Money::ZERO,
+        };
+        let at = "2026-11-29T12:00:00Z".parse().unwrap();
+        Record::open(crate::domain::model::SessionId::new("lab", 1), at, &event).unwrap()
+    }
 
     #[test]
     fn a_secret_in_a_refusal_never_reaches_the_journal() {

@@ -39,6 +39,16 @@ struct Answer {
     asking: bool,
 }
 
+impl Answer {
+    /// What was known stands a while longer: then it is asked anew, beside the loop.
+    fn stand(&mut self) {
+        let young = Instant::now().checked_sub(TRUSTED_FOR - ASKED_EARLY);
+        if let (Some((at, _)), Some(young)) = (&mut self.known, young) {
+            *at = (*at).max(young);
+        }
+    }
+}
+
 impl WhoAmI {
     /// Why a session of `home` must not be looked at now; none when it may.
     pub async fn stranger(&self, cloud: &Cloud, home: &Identity) -> Option<String> {
@@ -72,7 +82,11 @@ impl WhoAmI {
             }
             Err(fault) => match &state.known {
                 // A passing fault does not make us strangers; the last answer stands until there is another.
-                Some((_, identity)) if fault.class.may_pass() => Ok(identity.clone()),
+                Some((_, identity)) if fault.class.may_pass() => {
+                    let identity = identity.clone();
+                    state.stand();
+                    Ok(identity)
+                }
                 _ => Err(fault),
             },
         }
@@ -81,7 +95,9 @@ impl WhoAmI {
     /// The last answer while it is trusted; asked anew beside the loop when it soon will not be.
     fn trusted(&self, cloud: &Cloud) -> Option<Identity> {
         let mut state = lock(&self.answer);
-        let (at, identity) = state.known.clone().filter(|(at, _)| at.elapsed() < TRUSTED_FOR)?;
+        // While it is asked anew, too: that ends by itself, and nobody waits for it.
+        let trusts = |at: &Instant| at.elapsed() < TRUSTED_FOR || state.asking && at.elapsed() < 2 * TRUSTED_FOR;
+        let (at, identity) = state.known.clone().filter(|(at, _)| trusts(at))?;
         if at.elapsed() >= TRUSTED_FOR - ASKED_EARLY && !std::mem::replace(&mut state.asking, true) {
             let (answer, cloud) = (Arc::clone(&self.answer), cloud.clone());
             tokio::spawn(async move {
@@ -92,7 +108,10 @@ impl WhoAmI {
                     Ok(identity) => state.known = Some((Instant::now(), identity)),
                     // Refused for good: known no more, so that the next look asks and says why.
                     Err(fault) if !fault.class.may_pass() => state.known = None,
-                    Err(fault) => tracing::debug!(%fault, "whose account this is could not be asked anew yet"),
+                    Err(fault) => {
+                        state.stand();
+                        tracing::debug!(%fault, "whose account this is could not be asked anew yet");
+                    }
                 }
             });
         }

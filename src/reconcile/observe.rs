@@ -15,7 +15,7 @@ use super::{
 use crate::{
     cloud::{Listed, Owner, fault},
     domain::{
-        decide::is_refusing,
+        decide::{self, is_refusing},
         model::{
             Fault, FaultClass, Observation, Observed, OwnAddress, Record, Removal, ResourceKey, ResourceKind,
             ScanReading, SentinelMeans, Sighting, Span, Timestamp, Unread, Want, mark_of,
@@ -41,6 +41,7 @@ pub fn known(engine: &Engine, slot: &Slot, record: &Record, policy: &Policy) -> 
         tasks_asked_at: memory.tasks_asked_at,
         blockers_asked_at: memory.blockers_asked_at,
         unread: memory.unread.clone(),
+        cut_off_at: memory.cut_off_at,
         unplaced: memory.unplaced.clone(),
         net_looked_at: memory.net_looked_at,
         health,
@@ -105,6 +106,7 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Pol
             }
         }
     }
+    let asked = Instant::now();
     let answers = join_all(wants.iter().map(|want| async move {
         match want {
             Want::Resource(key) => Answer::Resource(*key, look(engine, record, *key).await.map(Box::new)),
@@ -160,6 +162,10 @@ pub async fn observe(engine: &Engine, slot: &Slot, record: &Record, policy: &Pol
         }
     }
     let mut memory = lock(&slot.memory);
+    let unanswered = unread.as_ref().is_some_and(Fault::is_unanswered);
+    if unanswered || tasks_read && asked.elapsed() > decide::READ_BOUND.as_duration() {
+        memory.cut_off_at = Some(engine.clock.now());
+    }
     if tasks_read {
         memory.tasks_seen_at = Some(engine.clock.now());
     }

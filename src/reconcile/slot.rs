@@ -30,7 +30,9 @@ pub struct Memory {
     pub tasks_seen_at: Option<Timestamp>,
     /// When they were last asked for, answered or not.
     pub tasks_asked_at: Option<Timestamp>,
-    /// The same of what refuses to be removed.
+    /// When they last were without an answer in good time.
+    pub cut_off_at: Option<Timestamp>,
+    /// When what refuses to be removed was last asked for.
     pub blockers_asked_at: Option<Timestamp>,
     /// Why they could not be, or not all that is to know of them, where the last try failed.
     pub unread: Option<Unread>,

@@ -86,7 +86,7 @@ pub fn status(record: &Record, policy: &Policy, plan: &Plan, aside: &Aside, now:
                     id: resource.id.clone(),
                     life: resource.life,
                     ours: resource.ours,
-                    fault: fault.map(|(_, fault)| fault.to_string()),
+                    fault: resource.unproven.clone().or(fault.map(|(_, fault)| fault.to_string())),
                     waiting,
                 }
             })
@@ -231,7 +231,10 @@ fn doing(record: &Record, aside: &Aside, now: Timestamp) -> String {
     match record.phase {
         Phase::Pending => "accepted".to_owned(),
         Phase::Provisioning => match named(&|life| life == Life::Intended) {
-            making if making.is_empty() => "looking at the account".to_owned(),
+            making if making.is_empty() => match record.only(ResourceKind::Service) {
+                Some(before) if before.life == Life::Leaving => format!("waiting for {} to be deleted", before.name),
+                _ => "looking at the account".to_owned(),
+            },
             making => format!("making {making}"),
         },
         Phase::Starting => match record.current_task().and_then(|(_, task)| task.task.as_ref()) {
@@ -296,6 +299,7 @@ pub fn gauges(status: &SessionStatus) -> SessionGauges {
         probe_latency_us: status.health.latency_us,
         idle: status.idle,
         spend: status.spend,
+        rate: status.rate,
         budget_left: status.budget_left,
         nets: status
             .nets
@@ -310,14 +314,14 @@ pub fn gauges(status: &SessionStatus) -> SessionGauges {
 }
 
 /// Says an event in the log. Steps say their own.
-pub fn tell(record: &Record, note: &Event) {
+pub fn tell(record: &Record, note: &Event, now: Timestamp) {
     match note {
         Event::Entered { phase, because } if record.phase != *phase => {
             tracing::info!(session.phase = %phase, "{because}");
         }
         Event::Announced { url } => tracing::info!(%url, "session is live"),
         Event::Ending { cause, detail, .. } => tracing::info!(%cause, "session ends: {detail}"),
-        Event::Warned { limit, lead, at } => {
+        Event::Warned { limit, at, .. } => {
             let advice = match limit {
                 LimitKind::Idle | LimitKind::Budget | LimitKind::Lifetime => "; extend it if it is still needed",
                 LimitKind::Credentials => "; renew the credentials if it is still needed",
@@ -329,7 +333,8 @@ pub fn tell(record: &Record, note: &Event) {
                 | LimitKind::SentinelLease
                 | LimitKind::Net => "",
             };
-            tracing::warn!(limit = limit.name(), %at, "the session ends in {lead}{advice}");
+            let left = Span::from_secs(at.since(now).as_secs_ceil());
+            tracing::warn!(limit = limit.name(), %at, "the session ends in {left}{advice}");
         }
         Event::TaskLost { key, loss, detail } => {
             tracing::warn!(task = %key, "task lost: {}; {detail}", loss.describe())

@@ -346,6 +346,39 @@ async fn a_scheduler_that_never_answers_holds_up_neither_the_task_nor_the_end() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_scheduler_that_hangs_holds_up_no_start_no_limit_and_no_wish() {
+    let house = House::new(Latency::fast()).await;
+    house.sandbox.add_fault("scheduler:*=slow(300s)".parse().unwrap());
+    let mut policy = netted(&house);
+    policy.limits.idle_timeout = None;
+    policy.limits.max_lifetime = policy.limits.lifetime;
+    let (lifetime, opened) = (policy.limits.lifetime, house.parts.clock.now());
+    let began = tokio::time::Instant::now();
+    let session = house.open(policy).await;
+    session.until_live().await;
+    assert!(began.elapsed() < Duration::from_secs(60), "up after {:?}", began.elapsed());
+    let ended = session.until("ending", |status| status.ending.is_some()).await;
+    let late = ended.at.since(opened + lifetime);
+    assert!(ended.at >= opened + lifetime && late < Span::from_secs(3), "{late} late: {:?}", ended.ending);
+    session.account().await;
+    assert_eq!(house.left(), NOTHING);
+
+    let house = House::new(Latency::fast()).await;
+    house.sandbox.add_fault("scheduler:*=slow(300s)".parse().unwrap());
+    let session = house.open(netted(&house)).await;
+    // Wherever in its tries the wish finds it.
+    for seconds in [2, 7] {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+    let asked = house.parts.clock.now();
+    session.ask(Request::End { reason: "enough".to_owned() }).await;
+    let ending = session.until("ending", |status| status.ending.is_some()).await;
+    assert!(ending.at.since(asked) <= Span::from_secs(16), "heeded {} later", ending.at.since(asked));
+    session.account().await;
+    assert_eq!(house.left(), NOTHING);
+}
+
+#[tokio::test(start_paused = true)]
 async fn schedules_that_cannot_be_moved_are_told_and_what_they_stop_is_not_run_again() {
     let house = House::new(Latency::fast()).await;
     let mut policy = netted(&house);

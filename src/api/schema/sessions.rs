@@ -250,6 +250,8 @@ pub struct Blocker {
     pub name: String,
     /// What keeps it.
     pub why: String,
+    /// What holds it, where that is known: interfaces of a security group, tasks of a cluster.
+    pub held_by: Vec<String>,
     /// What it costs per hour while it stays.
     pub cost_per_hour: String,
 }

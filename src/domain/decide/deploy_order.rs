@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 use super::{
-    admission, fuse, scan_gate, sentinel,
+    admission, fuse, scan_gate, sentinel, teardown_order,
     turn::{Turn, serving},
 };
 
@@ -41,7 +41,8 @@ pub(super) fn give_up(turn: &mut Turn<'_>) {
     {
         let why = retry::explain(&fault);
         let detail = format!("{key} cannot be stopped, so that nothing may take its place: {why}: {fault}");
-        turn.end(Cause::CrashLoop, detail, Stage::Teardown);
+        let cause = if key.kind == ResourceKind::Task { Cause::CrashLoop } else { Cause::DeployFailed };
+        turn.end(cause, detail, Stage::Teardown);
         return;
     }
     let needed = turn.record.resources.iter().filter(|(key, _)| !key.kind.is_net());
@@ -72,12 +73,14 @@ pub(super) fn give_up(turn: &mut Turn<'_>) {
     }
 }
 
-/// The replaced task that AWS did not agree to stop, since when, and what it said last.
+/// The replaced task, or the service of a life before, that AWS did not agree to stop, since when, and what it said last.
 fn refused_stop(record: &Record) -> Option<(ResourceKey, Timestamp, Fault)> {
-    record.tasks().find_map(|(key, task)| {
-        let refused = task.life == Life::Leaving && task.ours;
-        let (_, fault) = task.last_fault.as_ref().filter(|_| refused)?;
-        Some((key, task.leaving_at?, fault.clone()))
+    let compute =
+        record.resources.iter().filter(|(key, _)| matches!(key.kind, ResourceKind::Task | ResourceKind::Service));
+    compute.into_iter().find_map(|(key, it)| {
+        let refused = it.life == Life::Leaving && it.ours;
+        let (_, fault) = it.last_fault.as_ref().filter(|_| refused)?;
+        Some((*key, it.leaving_at?.max(record.resumed_at.unwrap_or_default()), fault.clone()))
     })
 }
 
@@ -258,6 +261,11 @@ fn run(turn: &mut Turn<'_>, names: &Names) {
         RunMode::Service { desired } => {
             let key = ResourceKey::only(ResourceKind::Service);
             let token = service_token(turn.record.id.as_str(), turn.record.resumed_at);
+            // Resumed before AWS agreed to delete it: that goes first, and the next life has a service of its own.
+            if turn.record.resources.get(&key).is_some_and(|service| service.life == Life::Leaving) {
+                teardown_order::stop_compute(turn);
+                return;
+            }
             let Some(task) = task_spec(turn, names, key, token) else { return };
             ensure_only(turn, ResourceKind::Service, Spec::Service { name: names.service.clone(), desired, task });
         }

@@ -28,7 +28,10 @@ const DENIED_BOUND: Span = Span::from_mins(2);
 
 /// For how long a restart waits for a read of the task that came after its bad probes: where the task is gone, that says
 /// why.
-const READ_BOUND: Span = Span::from_secs(5);
+pub const READ_BOUND: Span = Span::from_secs(5);
+
+/// So long after it was made a role may not be known everywhere in AWS.
+const NEW_ROLE: Span = Span::from_mins(2);
 
 /// Judges the serving task by its facts and probes.
 pub(super) fn judge(turn: &mut Turn<'_>) {
@@ -41,6 +44,10 @@ pub(super) fn judge(turn: &mut Turn<'_>) {
     };
     let born = task.live_at.unwrap_or(task.intended_at);
     let facts = task.task.clone();
+    if turn.record.phase == Phase::Running && is_leaving(&facts) {
+        // AWS takes it away: why is said once it is stopped, and its probes say nothing of the application.
+        return;
+    }
     let running = facts.as_ref().is_some_and(|facts| facts.status == TaskStatus::Running);
     if !running {
         if turn.record.phase == Phase::Starting
@@ -123,9 +130,18 @@ fn unread(turn: &Turn<'_>) -> String {
     })
 }
 
-/// Whether the serving task is to be read before its bad probes are judged: it may be gone.
+/// Whether bad probes are not judged yet: the serving task is to be read before, since it may be gone, and while AWS cannot
+/// be reached from here either, nothing is known of the task, nor could it be replaced.
 fn awaits_read(turn: &mut Turn<'_>) -> bool {
-    let fails = turn.seen.unread.is_some();
+    let unread = turn.seen.unread.as_ref();
+    let unanswered = unread.is_some_and(|unread| unread.fault.is_unanswered());
+    let cut_off = turn.seen.cut_off_at.is_some() && turn.seen.cut_off_at >= turn.seen.health.at;
+    // A read that is answered, though late each time, holds a verdict up only so long.
+    let patient = turn.seen.health.bad < 2 * turn.policy().health.unhealthy_after.max(1);
+    if cut_off && (unanswered || patient) {
+        return true;
+    }
+    let fails = unread.is_some();
     let Some(probed) = turn.seen.health.at.filter(|probed| !fails && turn.seen.tasks_seen_at < Some(*probed)) else {
         return false;
     };
@@ -243,7 +259,9 @@ pub(super) fn after_loss(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFact
     let loss = facts.loss();
     let because = format!("its task was lost, {}: {detail}", loss.describe());
     let ends = match loss {
-        TaskLoss::ImagePull => Some((Cause::DeployFailed, because.clone(), Stage::Teardown)),
+        TaskLoss::ImagePull if !pull_may_work(turn, facts, detail) => {
+            Some((Cause::DeployFailed, because.clone(), Stage::Teardown))
+        }
         // One that never ran was idle for its image.
         TaskLoss::FusedByIdle if facts.started_at.is_some() && !idleness::is_in_use(turn) => {
             Some((Cause::Idle, because.clone(), turn.policy().end.on_idle))
@@ -256,8 +274,28 @@ pub(super) fn after_loss(turn: &mut Turn<'_>, key: ResourceKey, facts: &TaskFact
         turn.end(cause, detail, stage);
         return;
     }
-    // What was taken from it did not crash.
-    let taken = matches!(loss, TaskLoss::Spot | TaskLoss::Retired | TaskLoss::Infrastructure | TaskLoss::Stopped);
-    let worn_out = if taken || turn.policy().task.max_restarts == 0 { Cause::TaskLost } else { Cause::CrashLoop };
+    // What was taken from it, or never ran, did not crash.
+    let worn_out = match loss {
+        TaskLoss::ImagePull if turn.record.first_healthy_at.is_none() => Cause::DeployFailed,
+        TaskLoss::ImagePull | TaskLoss::Spot | TaskLoss::Retired | TaskLoss::Infrastructure | TaskLoss::Stopped => {
+            Cause::TaskLost
+        }
+        _ if turn.policy().task.max_restarts == 0 => Cause::TaskLost,
+        _ => Cause::CrashLoop,
+    };
     restart(turn, None, &because, worn_out);
+}
+
+/// Whether another task may pull the image that this one could not: it was pulled before, or the role to pull it as was
+/// made just before and AWS does not know it everywhere yet (aws-facts §1.14).
+fn pull_may_work(turn: &Turn<'_>, facts: &TaskFacts, detail: &str) -> bool {
+    if turn.record.first_healthy_at.is_some() {
+        return true;
+    }
+    let role = turn.record.only(ResourceKind::ExecutionRole).filter(|role| role.ours);
+    let stopped = facts.stopped_at.map_or(turn.now, |at| turn.seen.apart().ours(at));
+    let said = detail.to_lowercase();
+    let of_rights =
+        ["accessdenied", "access denied", "not authorized", "assume"].iter().any(|word| said.contains(word));
+    of_rights && role.and_then(|role| role.live_at).is_some_and(|made| stopped.since(made) <= NEW_ROLE)
 }

@@ -114,6 +114,7 @@ fn stop(turn: &mut Turn<'_>) {
     let because = turn.record.ending.as_ref().map(|ending| format!("{}: {}", ending.cause, ending.detail));
     turn.enter(Phase::Stopping, because.unwrap_or_default());
     teardown_order::stop_compute(turn);
+    stuck::name_what_runs_on(turn);
     fuse::judge(turn);
     fuse::arm(turn);
 }

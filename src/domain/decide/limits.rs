@@ -77,6 +77,9 @@ fn idle(turn: &Turn<'_>) -> Option<Due> {
     Some(Due { certain, ..due(LimitKind::Idle, Cause::Idle, at, stage, why, moved_by) })
 }
 
+/// What moves a limit that is extended as far as it goes.
+const HARD: &str = "nothing: this is the policy's hard limit";
+
 fn spend(turn: &Turn<'_>) -> Option<Due> {
     let (spend, teardown, rate) = turn.committed();
     let budget = budget(&turn.record, turn.policy());
@@ -95,18 +98,22 @@ fn spend(turn: &Turn<'_>) -> Option<Due> {
         format!("; {kept} is kept for schedules that would end it {lead} later")
     };
     let why = format!("spent {spend} of {budget}, and ending will cost {teardown}{late}");
-    let moved_by = "`labguard extend --budget`, up to the policy's max_budget";
+    let moved_by = if budget < turn.policy().limits.max_budget {
+        "`labguard extend --budget`, up to the policy's max_budget"
+    } else {
+        HARD
+    };
     Some(due(LimitKind::Budget, Cause::Budget, at, Stage::Teardown, why, moved_by))
 }
 
 fn life(turn: &Turn<'_>) -> Due {
     let allowed = lifetime(&turn.record, turn.policy());
-    let at = turn.record.opened_at + allowed;
+    let at = turn.record.lives_from() + allowed;
     let why = format!("opened {} with a lifetime of {allowed}", turn.record.opened_at);
     let moved_by = if allowed < turn.policy().limits.max_lifetime {
         "`labguard extend --lifetime`, up to the policy's max_lifetime"
     } else {
-        "nothing: this is the policy's hard limit"
+        HARD
     };
     due(LimitKind::Lifetime, Cause::Lifetime, at, Stage::Teardown, why, moved_by)
 }
@@ -120,7 +127,7 @@ fn end_time(turn: &Turn<'_>) -> Option<Due> {
 /// The hard limits whose instants stand, whatever the session costs.
 pub(super) fn fixed(turn: &Turn<'_>) -> Vec<(Timestamp, Cause)> {
     let limits = &turn.policy().limits;
-    let lifetime = turn.record.opened_at + limits.max_lifetime.max(limits.lifetime);
+    let lifetime = turn.record.lives_from() + limits.max_lifetime.max(limits.lifetime);
     let end_time = limits.ends_at.map(|at| (at, Cause::EndTime));
     let close = meter::closes(&turn.record, turn.policy()).map(|at| (at, Cause::HoursClosed));
     end_time.into_iter().chain([(lifetime, Cause::Lifetime)]).chain(close).collect()
@@ -163,7 +170,7 @@ fn hours(turn: &Turn<'_>) -> Option<Due> {
     let stage = turn.policy().end.on_hours;
     // What is stopped cannot be stopped again.
     let hours = turn.policy().limits.hours.as_ref().filter(|_| turn.ending_stage().is_none_or(|now| now < stage))?;
-    let begun = turn.record.opened_at.max(turn.record.resumed_at.unwrap_or_default());
+    let begun = turn.record.lives_from().max(turn.record.resumed_at.unwrap_or_default());
     let at = hours.first_close_after(begun).ok()?;
     let why = format!("its hours close by \"{}\" ({})", hours.end_cron, hours.zone);
     Some(due(LimitKind::Hours, Cause::HoursClosed, at, stage, why, "nothing: the window is the policy's"))
@@ -199,7 +206,7 @@ fn credentials(turn: &Turn<'_>) -> Option<Due> {
     let moved_by = if read == Some(expiry) {
         "fresh credentials: they are asked for again each minute"
     } else {
-        "a later end.credentials_expire_at in its policy (`up` takes it; a live session keeps what it was begun with)"
+        "a later end.credentials_expire_at in its policy's file: the session takes it up when the daemon reads it"
     };
     Some(due(LimitKind::Credentials, Cause::CredentialsExpiring, expiry - margin, Stage::Teardown, why, moved_by))
 }

@@ -46,8 +46,11 @@ mod sentinel_tests;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
+mod trouble_stories;
+#[cfg(test)]
 pub(crate) mod world;
 
+pub use health::READ_BOUND;
 pub use wants::{is_moving, is_refusing, wants};
 
 use super::policy::Policy;

@@ -93,14 +93,22 @@ fn is_unanswered(task: &Resource) -> bool {
     task.id.is_none() && task.life.may_exist()
 }
 
+/// A task that no open question is about, and that is not ours to account for: an old, stopped one, or one of an earlier
+/// service of the same name in a cluster that was there before.
+fn is_of_before(turn: &Turn<'_>, seen: &TaskFacts) -> bool {
+    let created = seen.created_at.map(|created| turn.seen.apart().ours(created));
+    // Clocks that are less apart than that count as one.
+    let opened = turn.record.lives_from() - Span::from_secs(6);
+    if turn.service_mode() {
+        return created.is_some_and(|created| created < opened);
+    }
+    seen.is_stopped() && created.is_none_or(|created| created < opened)
+}
+
 fn take(turn: &mut Turn<'_>, arn: &str, seen: &TaskFacts) {
     let known = key_of(&turn.record, arn);
-    if known.is_none() && seen.is_stopped() && unanswered(&turn.record).is_none() && !turn.service_mode() {
-        // An old, stopped task that no open question is about: it is not ours to account for.
-        let recent = seen.created_at.is_some_and(|created| created >= turn.record.opened_at);
-        if !recent {
-            return;
-        }
+    if known.is_none() && unanswered(&turn.record).is_none() && is_of_before(turn, seen) {
+        return;
     }
     let key = known.or_else(|| unanswered(&turn.record)).unwrap_or_else(|| turn.record.next_task());
     let task = turn.record.resources.get(&key);
@@ -201,5 +209,6 @@ fn never_made(turn: &mut Turn<'_>, seen: &BTreeMap<String, TaskFacts>) {
 
 /// Whether the session's own cluster is gone or never was: then no task of it can exist.
 fn cluster_proven_gone(record: &Record) -> bool {
-    record.only(ResourceKind::Cluster).is_none_or(|cluster| cluster.ours && !cluster.life.may_exist())
+    let gone = |cluster: &Resource| cluster.ours && !cluster.life.may_exist() && cluster.unproven.is_none();
+    record.only(ResourceKind::Cluster).is_none_or(gone)
 }

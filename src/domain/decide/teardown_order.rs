@@ -139,7 +139,10 @@ fn with_their_container(turn: &mut Turn<'_>) {
         }
         let foreign = key == ResourceKey::IMAGE && !turn.policy().image.source.is_pushed();
         let repository = turn.record.only(ResourceKind::Repository);
-        if foreign || repository.is_none_or(|repository| repository.ours && !repository.life.may_exist()) {
+        if let Some(left) = repository.filter(|it| it.unproven.is_some() && !it.life.may_exist()) {
+            let why = format!("the {key} is in the repository {}, which was left", left.name);
+            turn.note(Event::Unproven { key, why });
+        } else if foreign || repository.is_none_or(|repository| repository.ours && !repository.life.may_exist()) {
             turn.note(Event::Vanished { key });
         }
     }

@@ -87,7 +87,8 @@ impl<'a> Turn<'a> {
 
     /// Spend so far, what ending now will still cost, and the rate per hour.
     pub fn committed(&self) -> (Money, Money, Money) {
-        let (spend, rate) = meter::spend(&self.record, self.rules.card, self.now);
+        let (spend, of_resources) = meter::spend(&self.record, self.rules.card, self.now);
+        let rate = of_resources + meter::own_rate(&self.record, self.policy(), self.rules.card);
         let teardown = meter::teardown_cost(&self.record, self.policy(), self.rules.card);
         (spend, teardown, rate)
     }

@@ -88,7 +88,7 @@ pub(super) fn run(turn: &mut Turn<'_>) {
     }
     let because = match turn.record.unproven().next() {
         None => "nothing is left: two clean passes of fresh reads".to_owned(),
-        Some(why) => format!("nothing that costs is left: two clean passes of fresh reads; but {why}"),
+        Some(why) => format!("all else is gone: two clean passes of fresh reads; but {why}"),
     };
     turn.enter(Phase::Ended, because);
     let receipt = meter::receipt(&turn.record, turn.rules.card, turn.now);

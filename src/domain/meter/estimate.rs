@@ -1,7 +1,10 @@
 //! What a session would make and cost, before it is started (`labguard plan`).
 
 use crate::domain::{
-    model::{Basis, CostLine, Estimate, ImageSource, Item, Money, RateCard, ResourceKind, Span, sentinel},
+    model::{
+        Basis, CostLine, Estimate, ImageSource, Item, Money, Phase, RateCard, Record, ResourceKind, Span, Stage,
+        sentinel,
+    },
     policy::{Net, Policy, RunMode, Sentinel, fuse, insights_log},
 };
 
@@ -39,6 +42,20 @@ fn calls_per_hour(policy: &Policy) -> u64 {
 #[must_use]
 pub fn worst_rate(policy: &Policy, card: &RateCard) -> Money {
     hourly(policy, card, tasks(policy), own(policy))
+}
+
+/// What labguard's own use costs an hour as things stand: it publishes metrics until a teardown, and reads them while a
+/// session runs.
+#[must_use]
+pub fn own_rate(record: &Record, policy: &Policy, card: &RateCard) -> Money {
+    let tears_down = record.ending.as_ref().is_some_and(|ending| ending.stage == Stage::Teardown);
+    if record.identity.is_none() || record.is_closed() || tears_down {
+        return Money::ZERO;
+    }
+    let own = own(policy);
+    let metrics_read = if record.phase == Phase::Running { own.metrics_read } else { 0 };
+    // Those of Container Insights are a resource's, and counted with it.
+    hourly(policy, card, 0, Own { metrics_read, insights: None, ..own })
 }
 
 fn per_hour(policy: &Policy, card: &RateCard) -> Vec<CostLine> {

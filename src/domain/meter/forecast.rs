@@ -58,7 +58,7 @@ pub fn deadlines(record: &Record, policy: &Policy, card: &RateCard, budget: Mone
     let (spent, _) = spend(record, card, now);
     let left = budget.less(spent + rate.per_hour_over(drain(policy)));
     let longest = policy.limits.max_lifetime.max(policy.limits.lifetime);
-    let lifetime = record.opened_at + longest;
+    let lifetime = record.lives_from() + longest;
     let money = time_to_spend(left, rate).map_or(Timestamp::MAX, |span| now + span);
     let fixed = policy.limits.ends_at.unwrap_or(Timestamp::MAX);
     let ends = [(money, Cause::Budget), (lifetime, Cause::Lifetime), (fixed, Cause::EndTime)];
@@ -75,7 +75,7 @@ pub fn deadlines(record: &Record, policy: &Policy, card: &RateCard, budget: Mone
 #[must_use]
 pub fn closes(record: &Record, policy: &Policy) -> Option<Timestamp> {
     let hours = policy.limits.hours.as_ref().filter(|_| record.ending.is_none())?;
-    hours.first_close_after(record.opened_at.max(record.resumed_at.unwrap_or_default())).ok()
+    hours.first_close_after(record.lives_from().max(record.resumed_at.unwrap_or_default())).ok()
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ mod usage;
 pub use accrual::{Ledger, ledger, lines_between, rate_of, spend, spent_between, teardown_cost};
 pub use age::{Aged, age_warning, aged};
 pub use charges::charges;
-pub use estimate::{TURN_ALLOWANCE, estimate, least_budget, least_cost, overshoot, price_warnings, worst_rate};
+pub use estimate::{
+    TURN_ALLOWANCE, estimate, least_budget, least_cost, overshoot, own_rate, price_warnings, worst_rate,
+};
 pub use forecast::{Deadline, closes, deadline, deadlines, forecast, time_to_spend};
 pub use pool::{SUM_AGE, commitment, reaches, spent_since};
 pub use rate_book::{Corrections, RateBook};

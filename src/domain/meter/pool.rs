@@ -10,7 +10,7 @@ use crate::domain::{
 
 use super::{
     accrual::{drain, rate, spend, spent_between, teardown_cost},
-    estimate::worst_rate,
+    estimate::{own_rate, worst_rate},
     usage::MINIMUM_SECS,
 };
 
@@ -28,7 +28,7 @@ pub fn spent_since(record: &Record, card: &RateCard, from: Timestamp, until: Tim
 /// What a live session adds to every budget that it spends, besides what it has spent.
 #[must_use]
 pub fn commitment(record: &Record, policy: &Policy, card: &RateCard, now: Timestamp) -> Pool {
-    let rate = rate(record, card);
+    let rate = rate(record, card) + own_rate(record, policy, card);
     let teardown = teardown_cost(record, policy, card);
     Pool {
         at: now,

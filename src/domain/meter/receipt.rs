@@ -18,7 +18,7 @@ pub fn receipt(record: &Record, card: &RateCard, now: Timestamp) -> Receipt {
             id: resource.id.clone(),
             ours: resource.ours,
             born_at: resource.live_at,
-            gone_at: if resource.life == Life::Gone { resource.gone_at } else { None },
+            gone_at: resource.gone_at.filter(|_| resource.life == Life::Gone && resource.unproven.is_none()),
             remark: resource.unproven.clone(),
         })
         .collect();

@@ -134,6 +134,7 @@ impl Record {
             Event::Ending { cause, detail, stage } => self.end(at, *cause, detail, *stage),
             Event::Resumed => {
                 self.ending = None;
+                self.blockers.clear();
                 self.resumed_at = Some(at);
                 // An end or a stop that was asked for meanwhile still stands.
                 self.desired.resume = false;
@@ -191,6 +192,7 @@ impl Record {
             }
             Event::ClockSetBack { by } => {
                 self.set_back = self.set_back + *by;
+                self.clock_moved_back = self.clock_moved_back + *by;
                 self.set_back_at = Some(at);
                 self.heard_at = at;
                 self.move_back(*by);
@@ -244,9 +246,25 @@ impl Record {
         self.metered.entry(Timestamp::from_millis(now.div_euclid(QUARTER) * QUARTER)).or_default()
     }
 
-    /// What idle time is counted from moves with the clock: it is as long ago as it was.
+    /// What idle time and waits are counted from moves with the clock: it is as long ago as it was. (What is billed by does
+    /// not: its time goes on, `set_back` ahead of the clock.)
     fn move_back(&mut self, by: Span) {
         self.phase_since = self.phase_since - by;
+        self.restarted_at = self.restarted_at.map(|at| at - by);
+        self.verified_at = self.verified_at.map(|at| at - by);
+        if let Some(ending) = &mut self.ending {
+            ending.at = ending.at - by;
+        }
+        if let Some((at, _)) = &mut self.question_fault {
+            *at = *at - by;
+        }
+        for resource in self.resources.values_mut() {
+            resource.asked_at = resource.asked_at.map(|at| at - by);
+            resource.leaving_at = resource.leaving_at.map(|at| at - by);
+            if let Some((at, _)) = &mut resource.last_fault {
+                *at = *at - by;
+            }
+        }
         self.first_healthy_at = self.first_healthy_at.map(|at| at - by);
         if let Some(last) = &mut self.last_activity {
             last.at = last.at - by;

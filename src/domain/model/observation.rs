@@ -139,6 +139,9 @@ pub struct Observation {
     /// Why its tasks could not be read, or not all that is to know of them, where the last try failed.
     #[serde(default)]
     pub unread: Option<Unread>,
+    /// When tasks were last asked for without an answer in good time: then we may be cut off from them, too.
+    #[serde(default)]
+    pub cut_off_at: Option<Timestamp>,
     /// Why AWS could place no task of its service, and when it was last seen to say so.
     #[serde(default)]
     pub unplaced: Option<(Timestamp, Fault)>,

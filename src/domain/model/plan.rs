@@ -82,6 +82,16 @@ impl Step {
     pub const fn creates(&self) -> bool {
         matches!(self, Step::Ensure { .. } | Step::Arm { .. } | Step::Admit { .. })
     }
+
+    /// Whether it makes or sets something of the net outside the task: the session goes on without it for a while.
+    #[must_use]
+    pub const fn makes_net(&self) -> bool {
+        match self {
+            Step::Arm { .. } => true,
+            Step::Ensure { key, .. } => key.kind.is_net(),
+            _ => false,
+        }
+    }
 }
 
 /// What probes and activity sources should look at.

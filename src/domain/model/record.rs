@@ -167,6 +167,9 @@ pub struct Record {
     /// By how much the clock was set back since it was opened: what went by unseen is billed all the same.
     #[serde(default)]
     pub set_back: Span,
+    /// How far the clock was set back since it was opened, in all.
+    #[serde(default)]
+    pub clock_moved_back: Span,
     /// When it last was.
     #[serde(default)]
     pub set_back_at: Option<Timestamp>,
@@ -243,6 +246,7 @@ impl Record {
             metered: BTreeMap::new(),
             heard_at: at,
             set_back: Span::ZERO,
+            clock_moved_back: Span::ZERO,
             set_back_at: None,
             schedules: BTreeMap::new(),
             admitted: None,
@@ -287,6 +291,12 @@ impl Record {
     /// What nobody answered for: it may exist, and the end did not wait for it.
     pub fn unproven(&self) -> impl Iterator<Item = &str> {
         self.resources.values().filter_map(|resource| resource.unproven.as_deref())
+    }
+
+    /// When it was opened, by the clock as it is now: what it was set back by since lengthens no life.
+    #[must_use]
+    pub fn lives_from(&self) -> Timestamp {
+        self.opened_at - self.clock_moved_back
     }
 
     /// Whether the session is over and its receipt written.

@@ -317,6 +317,12 @@ impl Resource {
         self.live_at.is_none() && each && refused && matches!(self.life, Life::Intended | Life::Never)
     }
 
+    /// Whether it was known to be there with this session's tag: that it bears it no more is somebody's doing.
+    #[must_use]
+    pub fn was_ours(&self) -> bool {
+        self.ours && self.live_at.is_some()
+    }
+
     /// Counts a creation that is asked for.
     pub(super) const fn count_asking(&mut self) {
         self.asked.asked = self.asked.asked.saturating_add(1);

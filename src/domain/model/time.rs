@@ -177,7 +177,15 @@ impl std::ops::Add for Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.as_duration()).fmt(f)
+        // Months and years are no lengths that anybody set: 365 days stay so.
+        const DAY: u64 = 86_400;
+        let days = self.as_secs() / DAY;
+        if days < 30 {
+            return humantime::format_duration(self.as_duration()).fmt(f);
+        }
+        let rest = self.saturating_sub(Span::from_secs(days * DAY));
+        write!(f, "{days}days")?;
+        if rest == Span::ZERO { Ok(()) } else { write!(f, " {}", humantime::format_duration(rest.as_duration())) }
     }
 }
 
@@ -221,9 +229,10 @@ mod tests {
 
     #[test]
     fn spans_read_what_they_write() {
-        for text in ["20m", "1h 30m", "500ms", "7days"] {
+        for text in ["20m", "1h 30m", "500ms", "7days", "365days", "400days 1h 30m"] {
             let span: Span = text.parse().unwrap();
-            assert_eq!(span.to_string().parse::<Span>().unwrap(), span, "{text}");
+            assert_eq!(span.to_string(), text);
+            assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
         }
         assert_eq!(Span::from_millis(61_001).as_secs_ceil(), 62);
     }

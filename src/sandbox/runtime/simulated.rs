@@ -99,6 +99,8 @@ struct Stage {
     anything: bool,
     /// Whether guards can be reached by nobody.
     deaf: bool,
+    /// Whether nothing can be reached, as behind a network that is away.
+    away: bool,
     behaviours: HashMap<String, Behaviour>,
     running: HashMap<ContainerKey, Running>,
     by_address: HashMap<Ipv4Addr, BTreeSet<ContainerKey>>,
@@ -147,6 +149,11 @@ impl Simulated {
     /// From now on nobody reaches a guard, or everybody does again; their fuses burn on.
     pub fn shut_guards_off(&self, deaf: bool) {
         self.stage().deaf = deaf;
+    }
+
+    /// From now on nobody reaches any container, or everybody does again; all of them run on.
+    pub fn cut_off(&self, away: bool) {
+        self.stage().away = away;
     }
 
     /// Lets the container at `address` receive and send so many bytes more, and compute for so long, without a request;
@@ -219,6 +226,9 @@ impl Stage {
 
     fn answer(&mut self, now: Timestamp, request: &Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let refused = || TransportError::Connection("connection refused".to_owned());
+        if self.away {
+            return Err(refused());
+        }
         let address: Ipv4Addr = request.uri().host().and_then(|host| host.parse().ok()).ok_or_else(refused)?;
         let port = request.uri().port_u16().unwrap_or(80);
         let key = self
