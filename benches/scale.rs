@@ -9,8 +9,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use labguard::{
-    domain::model::{Action, Event, Money, Record, ResourceKind, Span},
-    journal::Which,
+    domain::model::{Action, Event, Money, Record, ResourceKey, ResourceKind, Span},
     reconcile::handle::Control,
     sandbox::latency::Latency,
 };
@@ -115,7 +114,7 @@ async fn crowd(sessions: usize, ends: Ends) {
         busy * 1e6 / (60 * minutes) as f64 / sessions as f64,
         steady_calls as f64 / (60 * minutes) as f64
     );
-    while !parts.journal.records(Which::Open).await.unwrap().is_empty() {
+    while lab.engine.live() > 0 {
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
     let (mut intended, mut answered) = (Vec::with_capacity(sessions), Vec::with_capacity(sessions));

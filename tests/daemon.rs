@@ -12,6 +12,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     os::unix::fs::PermissionsExt,
+    process::Stdio,
     time::Duration,
 };
 
@@ -223,4 +224,33 @@ fn a_daemon_on_every_address_is_called_by_loopback() {
         .unwrap();
     assert_eq!(status.status.code(), Some(0), "{}", String::from_utf8_lossy(&status.stderr));
     assert_eq!(house.end(), Some(0));
+}
+
+#[test]
+fn a_log_for_programs_is_nothing_but_json_and_a_watch_ends_with_its_reader() {
+    let mut house = House::new();
+    house.start();
+    for json in [false, true] {
+        let mut command = house.command(&["status", "--watch", "--every", "200ms"]);
+        if json {
+            command.arg("--json");
+        }
+        let mut watch = command.stdout(Stdio::piped()).spawn().unwrap();
+        // Whoever reads it goes away, as `head` does.
+        drop(watch.stdout.take());
+        house.text(&["up", "admission", "--detach"]);
+        let watch = std::cell::RefCell::new(watch);
+        house.until("ended with its reader", |_| watch.borrow_mut().try_wait().unwrap().is_some());
+        assert_eq!(watch.into_inner().wait().unwrap().code(), Some(0), "json: {json}");
+        house.text(&["down", "admission", "--detach"]);
+        house.until("over", |house| {
+            let all = house.json(&["status"]);
+            all.as_array().unwrap().iter().all(|session| !session["closed_at"].is_null())
+        });
+    }
+    assert_eq!(house.end(), Some(0));
+    for line in house.log().lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "this is no JSON: {line}");
+    }
+    assert!(house.log().contains("labguard runs at http://127.0.0.1:"));
 }
