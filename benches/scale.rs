@@ -117,6 +117,7 @@ async fn crowd(sessions: usize, ends: Ends) {
     while lab.engine.live() > 0 {
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
+    let mut others = Vec::new();
     let (mut intended, mut answered) = (Vec::with_capacity(sessions), Vec::with_capacity(sessions));
     for id in ids {
         let entries = parts.journal.entries(&id).await.unwrap();
@@ -129,6 +130,15 @@ async fn crowd(sessions: usize, ends: Ends) {
         let done = |event: &Event| matches!(event, Event::Done { key, action: Action::Stop, .. } if of_task(key));
         intended.push(late(&stops));
         answered.push(late(&done));
+        if intended.last() == Some(&u64::MAX) {
+            others.push(entries.iter().find_map(|entry| match &entry.event {
+                Event::Ending { cause, detail, .. } => Some(format!("{id} ended {}: {cause}: {detail}", entry.at)),
+                _ => None,
+            }));
+        }
+    }
+    if let Some(first) = others.first() {
+        println!("not stopped by the loop       {}; the first: {first:?}", others.len());
     }
     for (what, mut latencies) in [("stop intended", intended), ("StopTask answered", answered)] {
         latencies.sort_unstable();
