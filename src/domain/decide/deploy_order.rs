@@ -75,9 +75,9 @@ pub(super) fn give_up(turn: &mut Turn<'_>) {
 
 /// The replaced task, or the service of a life before, that AWS did not agree to stop, since when, and what it said last.
 fn refused_stop(record: &Record) -> Option<(ResourceKey, Timestamp, Fault)> {
-    let compute =
+    let mut compute =
         record.resources.iter().filter(|(key, _)| matches!(key.kind, ResourceKind::Task | ResourceKind::Service));
-    compute.into_iter().find_map(|(key, it)| {
+    compute.find_map(|(key, it)| {
         let refused = it.life == Life::Leaving && it.ours;
         let (_, fault) = it.last_fault.as_ref().filter(|_| refused)?;
         Some((*key, it.leaving_at?.max(record.resumed_at.unwrap_or_default()), fault.clone()))

@@ -139,7 +139,7 @@ pub struct Blocker {
     pub name: String,
     /// What keeps it, in a person's words.
     pub why: String,
-    /// What holds it, as it was last seen: interfaces of a security group, tasks of a cluster. Others need it no longer.
+    /// What holds it, as it was last seen: interfaces of a security group, tasks of a cluster. Empty where nothing is known to.
     #[serde(default)]
     pub held_by: Vec<String>,
     /// What it costs per hour while it stays.
